@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line's promises: light start, one sentence for a mistake, and the exit codes."""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+from backend import __version__, cli
+from backend.errors import Cancelled, UserError
+
+HEAVY = ("torch", "pydantic", "fastapi", "uvicorn", "diffusers", "transformers", "numpy", "scipy", "PIL")
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[argparse.Namespace], int]], None]:
+    """Puts one stand-in command, `work`, in the place of the real ones."""
+
+    def install(run: Callable[[argparse.Namespace], int]) -> None:
+        def add_parser(subparsers: argparse._SubParsersAction) -> None:
+            subparsers.add_parser("work").add_argument("--number", type=int, default=1)
+
+        monkeypatch.setattr(cli, "COMMANDS", ("work",))
+        module = SimpleNamespace(add_parser=add_parser, run=run)
+        monkeypatch.setitem(sys.modules, "backend.commands.work", module)
+
+    return install
+
+
+def _raise(error: BaseException) -> Callable[[argparse.Namespace], int]:
+    def run(arguments: argparse.Namespace) -> int:
+        raise error
+
+    return run
+
+
+def test_the_commands_code_is_the_exit_code(command: Callable) -> None:
+    command(lambda arguments: arguments.number)
+    assert cli.main(["work"]) == 1
+    assert cli.main(["work", "--number", "0"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (UserError("There is no model 'x'.\nModels: small."), 2, "There is no model 'x'. Models: small.\n"),
+        (Cancelled(), 130, "Stopped.\n"),
+        (KeyboardInterrupt(), 130, "Stopped.\n"),
+    ],
+)
+def test_expected_ends_are_one_line(
+    command: Callable, capsys: pytest.CaptureFixture, error: BaseException, code: int, said: str
+) -> None:
+    command(_raise(error))
+    assert cli.main(["work"]) == code
+    assert capsys.readouterr().err == said
+
+
+def test_a_missing_package_is_named(command: Callable, capsys: pytest.CaptureFixture) -> None:
+    command(_raise(ModuleNotFoundError("No module named 'xatlas'", name="xatlas")))
+    assert cli.main(["work"]) == 2
+    assert "'xatlas' is missing" in capsys.readouterr().err
+
+
+def test_a_fault_is_logged_with_its_traceback(command: Callable, caplog: pytest.LogCaptureFixture) -> None:
+    command(_raise(ZeroDivisionError("oops")))
+    assert cli.main(["work"]) == 1
+    assert caplog.records[-1].exc_info
+
+
+def test_unknown_command_and_none_at_all_are_usage_errors(capsys: pytest.CaptureFixture) -> None:
+    for argv in (["fly"], []):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(argv)
+        assert caught.value.code == 2
+    assert "serve" in capsys.readouterr().err
+
+
+def test_help_names_every_command_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom backend.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        f"print('heavy:', sorted(set({HEAVY!r}) & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "heavy: []" in done.stdout
+    assert all(name in done.stdout for name in cli.COMMANDS)
+
+
+def test_version_through_the_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "backend", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[-1] == __version__
