@@ -60,7 +60,7 @@ class Builder:
             before = set(self.bm.faces) - faces
             bmesh.ops.bevel(self.bm, geom=edges, offset=bevel, segments=3, affect="EDGES", profile=0.5)
             faces = set(self.bm.faces) - before
-        self._finish(role, faces, placement(at, rot))
+        self.finish(role, faces, placement(at, rot))
 
     def cylinder(
         self, role: str, radius: float, height: float, at: Vec = (0, 0, 0), rot: Vec = (0, 0, 0),
@@ -71,21 +71,21 @@ class Builder:
         made = bmesh.ops.create_cone(
             self.bm, cap_ends=True, segments=segments, radius1=radius, radius2=max(upper, 1e-4), depth=height
         )["verts"]
-        self._finish(role, {f for v in made for f in v.link_faces}, placement(at, rot))
+        self.finish(role, {f for v in made for f in v.link_faces}, placement(at, rot))
 
     def sphere(
         self, role: str, radius: float, at: Vec = (0, 0, 0), scale: Vec = (1, 1, 1), rot: Vec = (0, 0, 0), segments: int = 24
     ) -> None:
         """A UV sphere, stretched by `scale` before it is turned."""
         made = bmesh.ops.create_uvsphere(self.bm, u_segments=segments, v_segments=segments // 2 + 2, radius=radius)["verts"]
-        self._finish(role, {f for v in made for f in v.link_faces}, placement(at, rot, scale))
+        self.finish(role, {f for v in made for f in v.link_faces}, placement(at, rot, scale))
 
     def monkey(self, role: str, size: float, at: Vec = (0, 0, 0), rot: Vec = (0, 0, 0)) -> None:
         """Blender's Suzanne, about `size` wide, looking to -Y."""
         made = bmesh.ops.create_monkey(self.bm)["verts"]
         faces = {f for v in made for f in v.link_faces}
         matrix = placement(at, rot, (size / 2.7,) * 3) @ placement(rot=(90, 0, 0))
-        self._finish(role, faces, matrix)
+        self.finish(role, faces, matrix)
 
     def lathe(
         self, role: str, profile: Sequence[tuple[float, float]], at: Vec = (0, 0, 0), rot: Vec = (0, 0, 0), segments: int = 28
@@ -101,7 +101,7 @@ class Builder:
             else:
                 angles = [2 * math.pi * i / segments for i in range(segments)]
                 rings.append([self.bm.verts.new((radius * math.cos(a), radius * math.sin(a), z)) for a in angles])
-        self._finish(role, self._bridge(rings), placement(at, rot))
+        self.finish(role, self._bridge(rings), placement(at, rot))
 
     def torus(
         self, role: str, ring: float, tube: float, at: Vec = (0, 0, 0), rot: Vec = (0, 0, 0), arc: float = 360.0
@@ -136,7 +136,7 @@ class Builder:
         faces = self._bridge(rings, closed)
         if not closed:
             faces |= {self.bm.faces.new(list(reversed(rings[0]))), self.bm.faces.new(rings[-1])}
-        self._finish(role, faces, placement(at, rot))
+        self.finish(role, faces, placement(at, rot))
 
     def prism(
         self, role: str, outline: Sequence[tuple[float, float]], depth: float, at: Vec = (0, 0, 0), rot: Vec = (0, 0, 0)
@@ -148,7 +148,7 @@ class Builder:
         for i in range(len(outline)):
             j = (i + 1) % len(outline)
             faces.add(self.bm.faces.new((front[j], front[i], back[i], back[j])))
-        self._finish(role, faces, placement(at, rot))
+        self.finish(role, faces, placement(at, rot))
 
     # -- the end ----------------------------------------------------------------------------------
 
@@ -184,7 +184,8 @@ class Builder:
                     faces.add(self.bm.faces.new(corners))
         return faces
 
-    def _finish(self, role: str, faces: set, matrix: Matrix) -> None:
+    def finish(self, role: str, faces: set, matrix: Matrix) -> None:
+        """Gives new faces their role and moves their corners by `matrix`."""
         if role not in self.roles:
             self.roles.append(role)
         index = self.roles.index(role)
