@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""MVDream as one object: UNet, autoencoder, text encoder and noise schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from backend.diffusion.attention import CAMERA_NUMBERS, make_multi_view
+from backend.diffusion.config import ModelConfig
+from backend.diffusion.schedule import NoiseSchedule
+from backend.diffusion.text import TextEncoder
+
+if TYPE_CHECKING:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+Part = TypeVar("Part")
+
+
+class MultiViewDiffusion:
+    """A multi-view latent diffusion model (MVDream, section 3).
+
+    Batches are (object, view) with the views of one object neighbours. A part that was not loaded is None,
+    and using it raises ValueError. Inputs may have any float type; they are cast to the model's, and results
+    come back as float32, so that the arithmetic around the networks does not suffer from half precision.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        unet: UNet2DConditionModel | None = None,
+        vae: AutoencoderKL | None = None,
+        text: TextEncoder | None = None,
+    ) -> None:
+        self.config = config
+        self.unet = None if unet is None else make_multi_view(unet)
+        self.vae = vae
+        self.text = text
+        self.schedule = NoiseSchedule(config.schedule, self.device)
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """The loaded networks by name: "unet", "vae", "text"."""
+        found = {"unet": self.unet, "vae": self.vae, "text": self.text}
+        return {name: part for name, part in found.items() if part is not None}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parts are; the CPU when there are none."""
+        return next((next(part.parameters()).device for part in self.parts.values()), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating point type of the parts."""
+        return next((next(part.parameters()).dtype for part in self.parts.values()), torch.float32)
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """(C, h, w) of the latents of one image of `config.image_size`."""
+        config: Any = self._need("vae", self.vae).config
+        side = self.config.image_size // 2 ** (len(config.block_out_channels) - 1)
+        return config.latent_channels, side, side
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+        """Move and cast every part, in place. The schedule stays float32."""
+        for part in self.parts.values():
+            part.to(device=device, dtype=dtype)
+        self.schedule = self.schedule.to(self.device)
+        return self
+
+    def freeze(self) -> Self:
+        """Evaluation mode, and no gradients for the weights."""
+        for part in self.parts.values():
+            part.eval().requires_grad_(False)
+        return self
+
+    def predict_noise(
+        self, latents: Tensor, timesteps: Tensor, context: Tensor, camera: Tensor | None, views: int = 4
+    ) -> Tensor:
+        """The noise in noisy latents: eps_theta(x_t; y, c, t).
+
+        latents: (B, C, h, w); timesteps: (B,) integers; context: (B, L, D); camera: (B, 16) conditioning
+        rows, a row of zeros or None meaning that no camera embedding is added. views: how many neighbours of
+        the batch self-attention joins; 1 is the plain 2D mode. Returns (B, C, h, w) float32.
+        Raises ValueError when B is not a multiple of `views`.
+        """
+        unet = self._need("unet", self.unet)
+        batch = latents.shape[0]
+        if batch % views:
+            raise ValueError(f"a batch of {batch} is not made of groups of {views} views")
+        if camera is None:
+            camera = latents.new_zeros(batch, CAMERA_NUMBERS)
+        dtype = self.dtype
+        (eps,) = unet(
+            latents.to(dtype),
+            timesteps,
+            encoder_hidden_states=context.to(dtype),
+            class_labels=camera.to(dtype),
+            cross_attention_kwargs={"views": views},
+            return_dict=False,
+        )
+        return eps.float()
+
+    def encode_images(
+        self, images: Tensor, noise: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Images to scaled latents, differentiable: z = s (mean + std noise), s the VAE's scaling factor.
+
+        images: (B, H, W, 3) in 0..1; noise: (B, C, h, w) standard normal, else drawn from `generator`; with
+        neither, the mean. Returns (B, C, h, w) float32.
+        """
+        vae = self._need("vae", self.vae)
+        pixels = images.permute(0, 3, 1, 2).to(self.dtype) * 2 - 1
+        posterior = vae.encode(pixels).latent_dist
+        latents = posterior.mean.float()
+        if noise is None and generator is not None:
+            noise = torch.randn(latents.shape, generator=generator, device=latents.device)
+        if noise is not None:
+            latents = latents + posterior.std.float() * noise
+        return latents * self._latent_scale
+
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Scaled latents (B, C, h, w) to images (B, H, W, 3) float32, 0..1 but not clamped."""
+        vae = self._need("vae", self.vae)
+        self._need("vae decoder", vae.decoder)
+        pixels = vae.decode((latents / self._latent_scale).to(self.dtype)).sample
+        return (pixels.float() + 1).permute(0, 2, 3, 1) / 2
+
+    def encode_prompts(self, prompts: Sequence[str]) -> Tensor:
+        """Prompts to context (B, L, D), no gradients; "" is the unconditional prompt.
+
+        Raises UserError for words the model does not know. An artist's own prompt must be checked for being
+        empty where it is typed.
+        """
+        return self._need("text", self.text).encode(prompts)
+
+    def drop_text_encoder(self) -> None:
+        """Free the text encoder: once the prompts are encoded it is not needed any more."""
+        self.text = None
+
+    @property
+    def _latent_scale(self) -> float:
+        config: Any = self._need("vae", self.vae).config
+        return config.scaling_factor
+
+    @staticmethod
+    def _need(name: str, part: Part | None) -> Part:
+        if part is None:
+            raise ValueError(f"this model was loaded without its {name}")
+        return part

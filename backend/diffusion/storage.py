@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Model folders: diffusers' own layout (safetensors and config.json a part) plus `mvdream.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from backend.diffusion.attention import make_multi_view
+from backend.diffusion.config import CONFIG_FILE, read_config
+from backend.diffusion.model import MultiViewDiffusion
+from backend.diffusion.registry import resolve
+from backend.diffusion.text import TextEncoder
+from backend.diffusion.tokenizer import VOCABULARY_FILE, WordTokenizer
+from backend.diffusion.weights import fill_from_file
+from backend.errors import UserError
+
+PARTS = ("unet", "vae", "text")
+# The autoencoder without its decoder: all that distillation needs, and two thirds of the weights saved.
+VAE_ENCODER = "vae_encoder"
+
+_DIFFUSERS_WEIGHTS = "diffusion_pytorch_model.safetensors"
+_TEXT_WEIGHTS = "model.safetensors"
+# Releases of transformers disagree on this prefix inside the module; on disk it has always been there.
+_TEXT_PREFIX = "text_model."
+
+
+def load(
+    path_or_name: str | Path,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    parts: Iterable[str] = PARTS,
+) -> MultiViewDiffusion:
+    """The model in a folder, or a known model by name, frozen and in evaluation mode.
+
+    parts: any of "unet", "vae" (or "vae_encoder": without its decoder) and "text". Weights are cast from
+    whatever precision the files have. Raises UserError for an unknown name and for a folder that is
+    incomplete or broken, naming the file.
+    """
+    wanted = set(parts)
+    unknown = wanted - {*PARTS, VAE_ENCODER}
+    if unknown:
+        raise ValueError(f"unknown parts {sorted(unknown)}")
+    folder = resolve(path_or_name)
+    config = read_config(folder)
+    decoder = "vae" in wanted
+    model = MultiViewDiffusion(
+        config,
+        unet=_load_unet(folder / "unet", device, dtype) if "unet" in wanted else None,
+        vae=_load_vae(folder / "vae", device, dtype, decoder) if decoder or VAE_ENCODER in wanted else None,
+        text=_load_text(folder, device, dtype) if "text" in wanted else None,
+    )
+    return model.freeze()
+
+
+def save(model: MultiViewDiffusion, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+    """Write the loaded parts of a model as a folder that `load`, diffusers and transformers read.
+
+    dtype: precision on disk, the model's own by default. Every file is written beside and renamed;
+    `mvdream.json` goes first and comes last, so that an interrupted save is never taken for a model. Other
+    files in the folder (a model card) stay. Raises UserError when the folder can't be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CONFIG_FILE).unlink(missing_ok=True)
+        for name, part in model.parts.items():
+            if name != "text":
+                config = _diffusers_config(part)
+                _write_part(folder / name, config, part.state_dict(), _DIFFUSERS_WEIGHTS, dtype)
+        if model.text is not None:
+            state = model.text.model.state_dict()
+            weights = {_TEXT_PREFIX + key.removeprefix(_TEXT_PREFIX): value for key, value in state.items()}
+            config = model.text.model.config.to_dict()
+            _write_part(folder / "text_encoder", config, weights, _TEXT_WEIGHTS, dtype)
+            _write_text(folder / "tokenizer" / VOCABULARY_FILE, model.text.tokenizer.to_json())
+        _write_text(folder / CONFIG_FILE, model.config.model_dump_json(indent=1) + "\n")
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"The model can't be saved to {folder}: {error}.") from error
+
+
+def _load_unet(folder: Path, device: torch.device | str, dtype: torch.dtype) -> Any:
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+    unet = _build(folder, lambda config: make_multi_view(UNet2DConditionModel.from_config(config)))
+    fill_from_file(unet, folder / _DIFFUSERS_WEIGHTS, device, dtype)
+    return unet
+
+
+def _load_vae(folder: Path, device: torch.device | str, dtype: torch.dtype, decoder: bool) -> Any:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+    vae = _build(folder, AutoencoderKL.from_config)
+    ignore = () if decoder else ("decoder.", "post_quant_conv.")
+    if not decoder:
+        vae.decoder = vae.post_quant_conv = None
+    fill_from_file(vae, folder / _DIFFUSERS_WEIGHTS, device, dtype, ignore)
+    return vae
+
+
+def _load_text(folder: Path, device: torch.device | str, dtype: torch.dtype) -> TextEncoder:
+    from transformers.models.clip.configuration_clip import CLIPTextConfig
+    from transformers.models.clip.modeling_clip import CLIPTextModel
+
+    tokenizer = WordTokenizer.load(folder / "tokenizer")
+    home = folder / "text_encoder"
+    model = _build(home, lambda config: CLIPTextModel(CLIPTextConfig(**config)))
+    for module in model.modules():
+        if hasattr(module, "position_ids"):  # never stored, so the empty skeleton needs it made
+            module.position_ids = torch.arange(model.config.max_position_embeddings, device=device)[None]
+    fill_from_file(model, home / _TEXT_WEIGHTS, device, dtype, prefix=_TEXT_PREFIX)
+    room = (model.config.vocab_size, model.config.max_position_embeddings)
+    if len(tokenizer) > room[0] or tokenizer.length > room[1]:
+        raise UserError(f"The model in {folder} is broken: its tokenizer does not fit its text encoder.")
+    return TextEncoder(model, tokenizer)
+
+
+def _build(folder: Path, make: Callable[[dict[str, Any]], nn.Module]) -> Any:
+    """A module without memory for its weights, from the config.json in `folder`."""
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        with torch.device("meta"):
+            return make(config)
+    except FileNotFoundError:
+        raise UserError(f"The model is incomplete: {path} is missing.") from None
+    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, ZeroDivisionError) as error:
+        raise UserError(f"The model file {path} is broken: {error}.") from error
+
+
+def _diffusers_config(module: Any) -> dict[str, Any]:
+    return {"_class_name": type(module).__name__, **{k: v for k, v in module.config.items() if k[0] != "_"}}
+
+
+def _write_part(
+    folder: Path, config: dict[str, Any], weights: dict[str, Tensor], name: str, dtype: torch.dtype | None
+) -> None:
+    folder.mkdir(exist_ok=True)
+
+    def stored(value: Tensor) -> Tensor:
+        return value.detach().to(dtype=dtype or value.dtype).contiguous()
+
+    beside = folder / (name + ".partial")
+    save_file({key: stored(value) for key, value in weights.items()}, beside, metadata={"format": "pt"})
+    os.replace(beside, folder / name)
+    _write_text(folder / "config.json", json.dumps(config, indent=1, default=str) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    beside = path.with_name(path.name + ".partial")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Puts the tensors of a file into a module, or says by name which ones do not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from backend.errors import UserError
+
+
+def fill_from_file(
+    module: nn.Module,
+    path: Path,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    ignore: tuple[str, ...] = (),
+    prefix: str = "",
+) -> None:
+    """Give `module` (on the meta device) the weights of a safetensors file: all of them and nothing else.
+
+    ignore: beginnings of keys in the file that are skipped. prefix: what keys in the file begin with, where
+    the module's own may or may not. Raises UserError naming the file, and the missing or surplus keys.
+    """
+    names = {prefix + key.removeprefix(prefix): key for key in module.state_dict()}
+    weights: dict[str, Tensor] = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            stored = {key for key in file.keys() if not (ignore and key.startswith(ignore))}  # noqa: SIM118
+            _check_same(path, set(names), stored)
+            for key, name in names.items():
+                weights[name] = file.get_tensor(key).to(device=device, dtype=dtype)
+        module.load_state_dict(weights, strict=True, assign=True)
+    except FileNotFoundError:
+        raise UserError(f"The model is incomplete: {path} is missing.") from None
+    except torch.OutOfMemoryError:
+        raise
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise UserError(f"The model file {path} is broken: {error}.") from error
+
+
+def name_some(names: list[str]) -> str:
+    """The first few names, and how many more there are."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _check_same(path: Path, expected: set[str], stored: set[str]) -> None:
+    if missing := sorted(expected - stored):
+        raise UserError(f"The model file {path} is broken: it lacks {name_some(missing)}.")
+    if surplus := sorted(stored - expected):
+        raise UserError(
+            f"The model file {path} is broken: its config.json has no place for {name_some(surplus)}."
+        )
