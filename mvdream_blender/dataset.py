@@ -18,6 +18,7 @@ import numpy as np
 from mathutils import Matrix, Vector
 
 from .cameras import orbit_matrix
+from .studio_light import StudioLight
 
 OBJECT_RADIUS = 0.75  # the object's bounding sphere in the written coordinates
 
@@ -119,6 +120,7 @@ class ViewRenderer:
         self._world = bpy.data.worlds.new("MVDream world")
         self.scene.world = self._world
         self._light: bpy.types.Object | None = None
+        self._studio: StudioLight | None = None
         self._set_image(image_size, file_format)
         if engine == "CYCLES":
             self._set_cycles(samples)
@@ -126,9 +128,13 @@ class ViewRenderer:
             self._set_workbench()
 
     def __enter__(self) -> "ViewRenderer":
+        if self._studio is not None:
+            self._studio.__enter__()
         return self
 
     def __exit__(self, *exc: object) -> None:
+        if self._studio is not None:
+            self._studio.__exit__(*exc)
         cameras = self.camera.data
         bpy.data.objects.remove(self.camera)
         bpy.data.cameras.remove(cameras)
@@ -257,10 +263,12 @@ class ViewRenderer:
         self.scene.render.engine = "BLENDER_WORKBENCH"
         shading = self.scene.display.shading
         shading.light = "STUDIO"
+        shading.studio_light = "Default"  # the one that follows the preferences
+        self._studio = StudioLight()
         shading.color_type = "MATERIAL"
         shading.use_world_space_lighting = True  # else the light turns with the camera and views disagree
         shading.show_specular_highlight = True
-        self.scene.display.render_aa = "8"
+        self.scene.display.render_aa = "5"
 
 
 def render_dataset(

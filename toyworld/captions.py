@@ -7,6 +7,7 @@ from dataclasses import dataclass
 PATTERNS = ("striped", "dotted", "checkered")
 RELATIONS = ("on", "next to")
 HELD_OUT_ONE_IN = 8
+UNCOUNTED = ("icing",)  # nouns of parts that take no article, beside the plurals
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,9 @@ def thing_caption(thing: Thing) -> str:
         adjectives += [thing.main]
     text = with_article(" ".join([*adjectives, thing.kind]))
     if thing.part:
-        plural = thing.part.endswith("s")
-        text += " with " + (f"{thing.second} {thing.part}" if plural else with_article(f"{thing.second} {thing.part}"))
+        part = f"{thing.second} {thing.part}"
+        bare = thing.part.endswith("s") or thing.part in UNCOUNTED
+        text += f" with {part if bare else with_article(part)}"
     return text
 
 

@@ -77,14 +77,21 @@ class Builder:
         self, role: str, radius: float, at: Vec = (0, 0, 0), scale: Vec = (1, 1, 1), rot: Vec = (0, 0, 0), segments: int = 24
     ) -> None:
         """A UV sphere, stretched by `scale` before it is turned."""
-        made = bmesh.ops.create_uvsphere(self.bm, u_segments=segments, v_segments=segments // 2 + 2, radius=radius)["verts"]
-        self.finish(role, {f for v in made for f in v.link_faces}, placement(at, rot, scale))
+        # own rings: bmesh's operator takes longer with every part that is there already
+        bands = segments // 2 + 2
+        heights = [math.pi * i / bands for i in range(bands + 1)]
+        profile = [(radius * math.sin(h), -radius * math.cos(h)) for h in heights]
+        profile[0], profile[-1] = (0.0, -radius), (0.0, radius)
+        self.finish(role, self._bridge(self._rings(profile, segments)), placement(at, rot, scale))
 
     def monkey(self, role: str, size: float, at: Vec = (0, 0, 0), rot: Vec = (0, 0, 0)) -> None:
-        """Blender's Suzanne, about `size` wide, looking to -Y."""
+        """Blender's Suzanne, rounded by one subdivision, about `size` wide, looking to -Y."""
         made = bmesh.ops.create_monkey(self.bm)["verts"]
-        faces = {f for v in made for f in v.link_faces}
-        matrix = placement(at, rot, (size / 2.7,) * 3) @ placement(rot=(90, 0, 0))
+        before = set(self.bm.faces) - {f for v in made for f in v.link_faces}
+        edges = list({e for v in made for e in v.link_edges})
+        bmesh.ops.subdivide_edges(self.bm, edges=edges, cuts=1, smooth=1.0, use_grid_fill=True)
+        faces = set(self.bm.faces) - before
+        matrix = placement(at, rot, (size / 2.7,) * 3)
         self.finish(role, faces, matrix)
 
     def lathe(
@@ -94,14 +101,7 @@ class Builder:
 
         A radius of 0 closes the end. For a vessel go up the outside and down the inside.
         """
-        rings = []
-        for radius, z in profile:
-            if radius <= 1e-6:
-                rings.append([self.bm.verts.new((0, 0, z))])
-            else:
-                angles = [2 * math.pi * i / segments for i in range(segments)]
-                rings.append([self.bm.verts.new((radius * math.cos(a), radius * math.sin(a), z)) for a in angles])
-        self.finish(role, self._bridge(rings), placement(at, rot))
+        self.finish(role, self._bridge(self._rings(profile, segments)), placement(at, rot))
 
     def torus(
         self, role: str, ring: float, tube: float, at: Vec = (0, 0, 0), rot: Vec = (0, 0, 0), arc: float = 360.0
@@ -170,6 +170,14 @@ class Builder:
         ahead = path[(index + 1) % count] if closed else path[min(index + 1, count - 1)]
         behind = path[index - 1] if closed else path[max(index - 1, 0)]
         return (ahead - behind).normalized()
+
+    def _rings(self, profile: Sequence[tuple[float, float]], segments: int) -> list:
+        turns = [(math.cos(2 * math.pi * i / segments), math.sin(2 * math.pi * i / segments)) for i in range(segments)]
+        new = self.bm.verts.new
+        return [
+            [new((0, 0, z))] if radius <= 1e-6 else [new((radius * c, radius * s, z)) for c, s in turns]
+            for radius, z in profile
+        ]
 
     def _bridge(self, rings: list, closed: bool = False) -> set:
         faces = set()

@@ -81,3 +81,8 @@ def ghost(b: Builder, v: Vary) -> None:
         b.sphere("main", 0.081, at=hand, segments=12)
     eyes(b, 0.115, -r * 0.78, h * 0.74, 0.09)
     b.sphere("black", 0.09, at=(0, -r * 0.88, h * 0.54), scale=(0.85, 0.6, 1.2), segments=16)
+
+
+@kind("suzanne", front=True)
+def suzanne(b: Builder, v: Vary) -> None:
+    b.monkey("main", v(1.0), at=(0, 0, 0.38))
