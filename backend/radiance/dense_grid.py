@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Multi-resolution dense grids: the encoding that a CPU is fast at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from backend.radiance.encodings import Encoding
+
+MAX_SPLITS = 4
+
+
+class DenseGrid(Encoding):
+    """One dense feature grid a level, read by trilinear interpolation, the features concatenated.
+
+    Level l is `levels[l]`, a parameter (1, features, D, D, D) indexed [.., z, y, x] with
+    D = resolutions[l] nodes an axis; the first and last node lie exactly on 0 and 1, so the grid spans the
+    bound. Positions outside are clamped to it. The gradient with respect to positions exists, its own
+    derivative does not (`grid_sample` has none): take normals for a loss by finite differences.
+
+    init_scale: the features start uniform in -init_scale..init_scale.
+    """
+
+    def __init__(
+        self,
+        resolutions: Sequence[int] = (8, 16, 32, 64),
+        features: int = 4,
+        init_scale: float = 1e-2,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if not resolutions or min(resolutions) < 2 or features < 1:
+            raise ValueError("a dense grid needs at least 2 nodes an axis on every level and 1 feature")
+        self.resolutions = tuple(resolutions)
+        self.output_dim = features * len(self.resolutions)
+        self.levels = nn.ParameterList()
+        for nodes in self.resolutions:
+            values = torch.rand(1, features, nodes, nodes, nodes, generator=generator)
+            self.levels.append(nn.Parameter((values * 2 - 1) * init_scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (N, output_dim) of positions x (N,3) in 0..1, coarse level first."""
+        count = x.shape[0]
+        if count == 0:
+            return x.new_zeros(0, self.output_dim)
+        # ATen spreads a three-dimensional grid_sample over the batch only: cut the points into a batch of
+        # equal parts that all read the same grid.
+        splits = min(MAX_SPLITS, torch.get_num_threads()) if x.device.type == "cpu" and count >= 1024 else 1
+        padding = -count % splits
+        points = F.pad(x, (0, 0, 0, padding)) if padding else x
+        grid = (points * 2 - 1).view(splits, 1, 1, -1, 3)
+        parts = [
+            F.grid_sample(
+                level.expand(splits, -1, -1, -1, -1), grid, padding_mode="border", align_corners=True
+            ).view(splits, level.shape[1], -1)
+            for level in self.levels
+        ]
+        features = torch.cat(parts, 1).transpose(1, 2).reshape(-1, self.output_dim)
+        return features[:count] if padding else features

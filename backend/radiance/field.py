@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The radiance field: density and colour of every point inside a sphere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from backend.radiance.encodings import Encoding
+from backend.radiance.mlp import small_mlp
+
+
+@dataclass(frozen=True)
+class DensityActivation:
+    """From the network's output n and the radius |x| to a density:
+
+    sigma = multiplier softplus(sharpness n + blob_scale (1 - |x| / blob_radius))
+
+    The blob starts the object as a soft ball (MVDream, section 4.2: scale 10, radius 0.5).
+    multiplier > 1 makes surfaces harder for the same step of the network; sharpness > 1 makes the network's
+    output count for more against the blob. blob_scale is in softplus' argument, blob_radius in world units.
+    """
+
+    multiplier: float = 1.0
+    sharpness: float = 1.0
+    blob_scale: float = 10.0
+    blob_radius: float = 0.5
+
+    def __call__(self, network_output: Tensor, radius: Tensor) -> Tensor:
+        blob = self.blob_scale * (1 - radius / self.blob_radius)
+        return self.multiplier * F.softplus(self.sharpness * network_output + blob)
+
+
+class RadianceField(nn.Module):
+    """Density (per world unit) and display-referred sRGB colour in the sphere |x| <= bound.
+
+    An encoding feeds two MLPs with one hidden layer of `hidden` units, one for density and one for colour,
+    so that the density can be had without the colour. Outside the sphere the density is 0.
+    """
+
+    def __init__(
+        self,
+        encoding: Encoding,
+        bound: float = 1.0,
+        hidden: int = 32,
+        activation: DensityActivation | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoding = encoding
+        self.bound = bound
+        self.activation = activation or DensityActivation()
+        self.density_net = small_mlp(encoding.output_dim, hidden, 1, generator)
+        self.colour_net = small_mlp(encoding.output_dim, hidden, 3, generator)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Density (N,) >= 0 and rgb (N,3) in 0..1 of world points x (N,3)."""
+        features = self._encode(x)
+        return self._activate(features, x), torch.sigmoid(self.colour_net(features))
+
+    def density(self, x: Tensor) -> Tensor:
+        """Density (N,) >= 0 of world points x (N,3), without evaluating colour."""
+        return self._activate(self._encode(x), x)
+
+    def colour(self, x: Tensor) -> Tensor:
+        """Colour (N,3) in 0..1 of world points x (N,3), without evaluating density."""
+        return torch.sigmoid(self.colour_net(self._encode(x)))
+
+    def _encode(self, x: Tensor) -> Tensor:
+        return self.encoding((x / self.bound + 1) / 2)
+
+    def _activate(self, features: Tensor, x: Tensor) -> Tensor:
+        # The clamp keeps the derivative of the norm finite at the origin.
+        radius = x.square().sum(-1).clamp_min(1e-12).sqrt()
+        density = self.activation(self.density_net(features).squeeze(-1), radius)
+        return torch.where(radius <= self.bound, density, torch.zeros_like(density))

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Multi-resolution hash grid in plain PyTorch with tinycudann's memory layout.
+
+The parameter tensor can be exchanged with tinycudann's `HashGrid` encoding (same levels, resolutions, hash,
+offsets and order of features), which is what makes one implementation a check of another.
+Source: Müller et al., Instant Neural Graphics Primitives (2022), section 3; tinycudann's documentation.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from backend.radiance.encodings import Encoding
+
+PRIMES = (1, 2654435761, 805459861)
+"""Factors of the spatial hash (paper, equation 4)."""
+
+_UINT32 = 0xFFFFFFFF
+_ENTRY_MULTIPLE = 8
+
+
+@dataclass(frozen=True)
+class GridLevel:
+    """Geometry of one level. offset and size count table entries, each of `features` numbers."""
+
+    scale: float
+    resolution: int
+    offset: int
+    size: int
+    hashed: bool
+
+
+def grid_levels(levels: int, log2_size: int, base: int, per_level_scale: float) -> tuple[GridLevel, ...]:
+    """Geometry of all levels.
+
+    scale_l = exp2(l log2(per_level_scale)) base - 1, resolution_l = ceil(scale_l) + 1. A level has
+    resolution³ entries rounded up to a multiple of 8, at most 2^log2_size; it is hashed where resolution³
+    does not fit. Computed in float32, as the CUDA code does, so that borderline resolutions agree.
+    """
+    log2_scale = np.log2(np.float32(per_level_scale))
+    result, offset = [], 0
+    for level in range(levels):
+        scale = np.exp2(np.float32(level) * log2_scale) * np.float32(base) - np.float32(1)
+        resolution = math.ceil(scale) + 1
+        entries = -(-(resolution**3) // _ENTRY_MULTIPLE) * _ENTRY_MULTIPLE
+        size = min(entries, 2**log2_size)
+        result.append(GridLevel(float(scale), resolution, offset, size, hashed=resolution**3 > size))
+        offset += size
+    return tuple(result)
+
+
+def entry_index(corner: Tensor, level: GridLevel) -> Tensor:
+    """Table entry (…) within its level of integer grid corners (…,3), int64.
+
+    Dense levels: x + y resolution + z resolution², hashed levels: xor of corner_i times prime_i in 32 bits;
+    both modulo the level's size (a corner one past the end of a dense level wraps, as in tinycudann).
+    """
+    x, y, z = corner.unbind(-1)
+    if level.hashed:
+        index = ((x * PRIMES[0]) ^ (y * PRIMES[1]) ^ (z * PRIMES[2])) & _UINT32
+    else:
+        index = x + (y + z * level.resolution) * level.resolution
+    return index % level.size
+
+
+class HashGrid(Encoding):
+    """levels x features numbers for a position, from one flat parameter `table` (entries * features,).
+
+    log2_size: log2 of the most entries a level may have. base and finest: resolutions of the first and
+    the last level; each level is finer than the one before by the same factor, `per_level_scale` (given, it
+    overrides finest).
+    Defaults are MVDream's (16 levels of 2 features, 2^19 entries, 16 to 4096). Differentiable twice.
+    """
+
+    def __init__(
+        self,
+        levels: int = 16,
+        features: int = 2,
+        log2_size: int = 19,
+        base: int = 16,
+        finest: int = 4096,
+        per_level_scale: float | None = None,
+        init_scale: float = 1e-4,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if per_level_scale is None:
+            per_level_scale = (finest / base) ** (1 / (levels - 1)) if levels > 1 else 1.0
+        self.features = features
+        self.levels = grid_levels(levels, log2_size, base, per_level_scale)
+        self.output_dim = levels * features
+        entries = self.levels[-1].offset + self.levels[-1].size
+        values = torch.rand(entries * features, generator=generator)
+        self.table = nn.Parameter((values * 2 - 1) * init_scale)
+        corners = torch.tensor([[i & 1, i >> 1 & 1, i >> 2 & 1] for i in range(8)])
+        self.register_buffer("corners", corners, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (N, levels * features) of positions x (N,3) in 0..1, coarse level first."""
+        table = self.table.view(-1, self.features)
+        return torch.cat([self._read(table, level, x) for level in self.levels], 1)
+
+    def _read(self, table: Tensor, level: GridLevel, x: Tensor) -> Tensor:
+        position = x * level.scale + 0.5
+        lowest = position.detach().floor()
+        fraction = (position - lowest)[:, None]
+        corners: Tensor = self.corners  # type: ignore[assignment]
+        index = entry_index(lowest.long()[:, None] + corners, level) + level.offset
+        weight = torch.where(corners.bool(), fraction, 1 - fraction).prod(-1, keepdim=True)
+        values = table.index_select(0, index.reshape(-1)).view(*index.shape, self.features)
+        return (weight * values).sum(1)

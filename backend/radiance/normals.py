@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Surface normals: the direction in which the density falls fastest."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from backend.radiance.field import RadianceField
+
+# Four corners of a cube that span a tetrahedron: sum of k_i sigma(x + e k_i) = 4 e grad sigma + O(e²),
+# so four evaluations give a gradient.
+_TETRAHEDRON = ((1.0, -1.0, -1.0), (-1.0, -1.0, 1.0), (-1.0, 1.0, -1.0), (1.0, 1.0, 1.0))
+
+
+def finite_difference_normals(field: RadianceField, x: Tensor, epsilon: float) -> Tensor:
+    """Unit normals (N,3) at world points x (N,3), from four densities around each.
+
+    epsilon: world units; the densities are read sqrt(3) epsilon away. About half a cell of the finest
+    grid sees what the grid can hold. Differentiable once with respect to the field, whatever its encoding:
+    the ones to use in a loss. Where the density is constant the normal is 0.
+    """
+    corners = torch.tensor(_TETRAHEDRON, device=x.device, dtype=x.dtype)
+    points = x[None] + epsilon * corners[:, None]
+    density = field.density(points.view(-1, 3)).view(4, -1)
+    return F.normalize(-torch.einsum("kn,kd->nd", density, corners), dim=-1, eps=1e-6)
+
+
+def analytic_normals(field: RadianceField, x: Tensor, create_graph: bool = False) -> Tensor:
+    """Unit normals (N,3) at world points x (N,3) from automatic differentiation.
+
+    create_graph: make them differentiable in turn, which a HashGrid allows and a DenseGrid doesn't
+    (PyTorch raises RuntimeError in the backward pass).
+    """
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(field.density(x).sum(), x, create_graph=create_graph)
+    return F.normalize(-gradient, dim=-1, eps=1e-6)
