@@ -60,20 +60,20 @@ def surface_texels(mesh: TriMesh, size: int) -> tuple[NDArray[np.int32], NDArray
     corners = (mesh.uv * (1, -1) + (0, 1))[mesh.faces] * size
     owner = np.full((size, size), -1, dtype=np.int32)
     weights = np.zeros((size, size, 3), dtype=np.float32)
-    rim = []
-    for found in triangle_pixels(corners, size, size, margin=RIM):
+    for found in triangle_pixels(corners, size, size):
         inside = found.weights.min(axis=1) >= 0
         owner[found.row[inside], found.column[inside]] = found.face[inside]
         weights[found.row[inside], found.column[inside]] = found.weights[inside]
-        rim.append(_near(corners, *(part[~inside] for part in found)))
-    if not rim:
-        return owner, weights
-    face, row, column, clamped, distance = (np.concatenate(parts) for parts in zip(*rim, strict=True))
-    # Written from far to near, so the nearest face has the last word.
-    order = np.argsort(-distance, kind="stable")
-    order = order[owner[row[order], column[order]] < 0]
-    owner[row[order], column[order]] = face[order]
-    weights[row[order], column[order]] = clamped[order]
+    rim = []
+    for found in triangle_pixels(corners, size, size, margin=RIM):
+        free = owner[found.row, found.column] < 0
+        rim.append(_near(corners, *(part[free] for part in found)))
+    if rim:
+        face, row, column, clamped, distance = (np.concatenate(parts) for parts in zip(*rim, strict=True))
+        # Written from far to near, so the nearest face has the last word.
+        order = np.argsort(-distance, kind="stable")
+        owner[row[order], column[order]] = face[order]
+        weights[row[order], column[order]] = clamped[order]
     return owner, weights
 
 

@@ -35,7 +35,7 @@ def volume(mesh: TriMesh) -> float:
 
 
 def weld(vertices: FloatArray) -> tuple[IntArray, IntArray]:
-    """Which vertices share a place: `first` (U,) one vertex a place, `position` (V,) the place of each vertex."""
+    """Vertices by place: `first` (U,) one vertex a place, `position` (V,) the place of each vertex."""
     flat = np.ascontiguousarray(vertices + 0.0)  # -0.0 and 0.0 are one place
     keys = flat.view(np.dtype((np.void, flat.dtype.itemsize * flat.shape[1]))).ravel()
     _, first, position = np.unique(keys, return_index=True, return_inverse=True)

@@ -31,7 +31,7 @@ def render_mesh(
 
 
 def sample_texture(texture: NDArray[np.uint8], uv: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Bilinear lookup, clamped at the edge: (N, 2) coordinates, origin at the lower left -> (N, 3) in 0..1."""
+    """Bilinear lookup, clamped at the edge: (N, 2) with the origin at the lower left -> (N, 3) in 0..1."""
     height, width = texture.shape[:2]
     x = np.clip(uv[:, 0] * width - 0.5, 0, width - 1)
     y = np.clip((1 - uv[:, 1]) * height - 0.5, 0, height - 1)
@@ -44,7 +44,7 @@ def sample_texture(texture: NDArray[np.uint8], uv: NDArray[np.floating[Any]]) ->
 
 
 def _average(image: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
-    """Means of factor x factor samples, colours weighted by alpha: the background must not darken outlines."""
+    """Means of factor x factor samples, colours weighted by alpha so that the background stays out."""
     count, height, width, _ = image.shape
     blocks = image.reshape(count, height // factor, factor, width // factor, factor, 4)
     alpha = blocks[..., 3:]
