@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""MVDream: a prompt becomes a textured mesh in the scene.
+
+For scripts, also without a window:
+
+    from bl_ext.user_default import mvdream_blender as mvdream
+    mug = mvdream.generate("a red mug", seed=3)
+
+bpy is imported when it is needed and not before, so that the parts which do not need it can be used anywhere.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import bpy
+
+    from .job import Job
+
+
+def generate(
+    prompt: str,
+    *,
+    negative_prompt: str = "",
+    seed: int = 0,
+    preset: str = "standard",
+    timeout: float | None = None,
+    progress: "Callable[[Job], None] | None" = None,
+) -> "bpy.types.Object":
+    """Make an object from a prompt and wait until it stands in the scene, at the 3D cursor. Blocks a window if there is one.
+
+    Args:
+        prompt: what to make, such as "a red mug".
+        negative_prompt: what to keep away from.
+        seed: 0 to 2**31 - 1; the same seed gives the same mesh on the same machine.
+        preset: "draft" or "standard".
+        timeout: seconds it may take; None for no limit. What is running then is cancelled.
+        progress: called with the job when there is news: `job.fraction` (0..1), `job.headline`, `job.seconds_left`.
+
+    Returns:
+        The new object: selected, active, one undo step.
+
+    Raises:
+        RuntimeError: the add-on is not enabled, is busy, or the object can't be made; the message says why.
+        TimeoutError: it took longer than `timeout`.
+    """
+    from . import scripting
+
+    return scripting.generate(prompt, negative_prompt, seed, preset, timeout, progress)
+
+
+def mesh_file(generated: "bpy.types.Object") -> Path | None:
+    """The GLB that `generated` came from. The newest 20 are kept; None where it is gone."""
+    from . import scripting
+
+    return scripting.mesh_file(generated)
+
+
+def register() -> None:
+    """Called by Blender when the add-on is enabled."""
+    from . import registration
+
+    registration.register()
+
+
+def unregister() -> None:
+    """Called by Blender when the add-on is disabled, and at exit."""
+    from . import registration
+
+    registration.unregister()

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where things are and what the preferences say, in one value. Never imports bpy."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from .environment import Environment
+from .errors import MVDreamError
+
+PYTHON_VARIABLE = "MVDREAM_BACKEND_PYTHON"
+ADDON_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a task has to know about its surroundings.
+
+    Attributes:
+        user_folder: the one folder the add-on may write to.
+        python: a Python with the backend's packages that the user named; "" for the add-on's own environment.
+        remote_url: address of a backend that runs elsewhere; "" for a local one.
+        online: whether Blender allows the internet.
+        source: the folder that holds the package `backend`.
+    """
+
+    user_folder: Path
+    python: str = ""
+    remote_url: str = ""
+    remote_token: str = ""
+    online: bool = False
+    source: Path = ADDON_FOLDER
+
+    @property
+    def data(self) -> Path:
+        """The backend's data folder."""
+        return self.user_folder / "data"
+
+    @property
+    def environment(self) -> Environment:
+        """The add-on's own environment for the backend. Its name is short, for Windows' limit on paths."""
+        return Environment(self.user_folder / "env", self.source / "requirements" / "backend.txt")
+
+    def backend_python(self) -> Path | None:
+        """The Python to start the backend with; None where it has to be installed first.
+
+        Raises:
+            MVDreamError: the one that the user named does not exist.
+        """
+        if self.python:
+            python = Path(self.python).expanduser()
+            if not python.is_file():
+                raise MVDreamError(
+                    f"There is no Python at {python}: correct it in the add-on's preferences or in {PYTHON_VARIABLE}.",
+                    fix="preferences",
+                )
+            return python
+        environment = self.environment
+        return environment.python if environment.ready else None
+
+
+def source_folder() -> Path:
+    """The folder that holds `backend`: the add-on's own in the built extension, its parent in a checkout."""
+    return ADDON_FOLDER if (ADDON_FOLDER / "backend").is_dir() else ADDON_FOLDER.parent
+
+
+def version() -> str:
+    """The add-on's version, from the one place where it stands: blender_manifest.toml."""
+    for folder in (ADDON_FOLDER, ADDON_FOLDER.parent):
+        manifest = folder / "blender_manifest.toml"
+        if manifest.is_file():
+            return str(tomllib.loads(manifest.read_text(encoding="utf-8"))["version"])
+    raise FileNotFoundError("blender_manifest.toml is missing: install the extension again")

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can go wrong, as sentences for the panel. Never imports bpy."""
+
+from typing import Literal
+
+Fix = Literal["", "install", "restart", "preferences"]
+
+
+class MVDreamError(Exception):
+    """Something the user has to know. The message says what happened and the way out.
+
+    `fix` names the button that the panel puts below the message; "" for none.
+    """
+
+    def __init__(self, message: str, fix: Fix = "") -> None:
+        super().__init__(message)
+        self.fix: Fix = fix
+
+
+class Unreachable(MVDreamError):
+    """No answer from the backend: nobody listens, the connection broke, or it took too long."""
+
+
+class Refused(MVDreamError):
+    """The backend answered and said no. `status` is the HTTP status, the message its `detail` sentence."""
+
+    def __init__(self, message: str, status: int, fix: Fix = "") -> None:
+        super().__init__(message, fix)
+        self.status = status
+
+
+class BackendDied(MVDreamError):
+    """The backend's process ended while it was needed."""
+
+
+class Cancelled(MVDreamError):
+    """The user stopped the job. Nothing is wrong."""

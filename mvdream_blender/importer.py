@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A GLB becomes an object in the scene: named after the prompt, at its place, selected, one undo step."""
+
+import json
+from pathlib import Path
+
+import bpy
+
+from .errors import MVDreamError
+from .job import Job
+from .pending import Place
+from .tasks import Steps, Until
+
+NAME_LENGTH = 60
+# Modal operators under whose hands the scene must not change.
+_HANDS_ON = ("TRANSFORM_OT", "OBJECT_OT", "MESH_OT", "SCULPT_OT", "PAINT_OT", "CURVE_OT", "VIEW3D_OT_select")
+
+
+class MVDREAM_OT_import_result(bpy.types.Operator):
+    """Put a finished object into the scene"""
+
+    bl_idname = "mvdream.import_result"
+    bl_label = "Import MVDream Result"
+    bl_options = {"INTERNAL", "UNDO"}
+
+    filepath: bpy.props.StringProperty(subtype="FILE_PATH")  # type: ignore[valid-type]
+    prompt: bpy.props.StringProperty()  # type: ignore[valid-type]
+    job: bpy.props.StringProperty()  # type: ignore[valid-type]
+    settings: bpy.props.StringProperty(default="{}")  # type: ignore[valid-type]
+    location: bpy.props.FloatVectorProperty(size=3, subtype="TRANSLATION")  # type: ignore[valid-type]
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            made = place_glb(context, Path(self.filepath), self.prompt, tuple(self.location))
+        except MVDreamError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        _describe(made, self.prompt, self.job, json.loads(self.settings))
+        return {"FINISHED"}
+
+
+def deliver(mesh: Path, job: Job, place: Place) -> Steps[str]:
+    """Put the mesh into the scene as one undo step, as soon as the user's hands are off it; returns the object's name.
+
+    Raises:
+        MVDreamError: the file can't be read as a mesh.
+    """
+    yield Until(_hands_off)
+    context = bpy.context
+    scene = bpy.data.scenes.get(place.scene) or context.scene
+    override: dict[str, object] = {"scene": scene, "view_layer": scene.view_layers[0]}
+    windows = context.window_manager.windows
+    window = next((window for window in windows if window.scene == scene), None)
+    if window is not None:
+        override = {"window": window, "scene": scene, "view_layer": window.view_layer}
+    with context.temp_override(**override):
+        try:
+            # Called with undo: from a timer nothing else makes the step.
+            bpy.ops.mvdream.import_result(
+                "EXEC_DEFAULT",
+                True,
+                filepath=str(mesh),
+                prompt=job.prompt,
+                job=job.id,
+                settings=json.dumps(job.settings),
+                location=place.location,
+            )
+        except RuntimeError as error:
+            raise MVDreamError(_without_prefix(str(error))) from None
+        return bpy.context.view_layer.objects.active.name
+
+
+def place_glb(context: bpy.types.Context, file: Path, prompt: str, location: tuple[float, ...]) -> bpy.types.Object:
+    """Import a GLB of one mesh as one object, whatever the state of the view layer.
+
+    Args:
+        location: where its origin goes, world units.
+
+    Raises:
+        MVDreamError: no such file, or no mesh in it.
+    """
+    if not file.is_file():
+        raise MVDreamError(f"The mesh {file} is missing: generate it again.")
+    if context.mode != "OBJECT":
+        bpy.ops.object.mode_set(mode="OBJECT")
+    layer = context.view_layer
+    target = _visible_collection(layer)
+    made = _import(context, file)
+    meshes = [item for item in made if item.type == "MESH"]
+    if not meshes:
+        _remove(made)
+        raise MVDreamError(f"There is no mesh in {file.name}: generate it again.")
+    result = meshes[0]
+    world = result.matrix_world.copy()
+    result.parent = None
+    result.matrix_world = world
+    _remove([item for item in made if item != result])
+    for collection in list(result.users_collection):
+        collection.objects.unlink(result)
+    target.objects.link(result)
+    result.rotation_mode = "XYZ"
+    result.location = location
+    _name(result, prompt)
+    _select(context, result)
+    return result
+
+
+def _import(context: bpy.types.Context, file: Path) -> list[bpy.types.Object]:
+    """Blender's own importer, into the scene's root collection: the active one may be excluded, where it fails."""
+    layer = context.view_layer
+    active_name = layer.active_layer_collection.name
+    layer.active_layer_collection = layer.layer_collection
+    before = set(bpy.data.objects)
+    try:
+        bpy.ops.import_scene.gltf(filepath=str(file), import_scene_extras=False)
+    except RuntimeError as error:
+        _remove([item for item in bpy.data.objects if item not in before])
+        raise MVDreamError(f"{file.name} can't be read as a mesh: {_without_prefix(str(error))}") from None
+    finally:
+        found = _find_layer_collection(layer.layer_collection, active_name)
+        if found is not None:
+            layer.active_layer_collection = found
+    layer.update()
+    return [item for item in bpy.data.objects if item not in before]
+
+
+def _visible_collection(layer: bpy.types.ViewLayer) -> bpy.types.Collection:
+    """The active collection; the scene's root one where the active one would hide the object."""
+    active = layer.active_layer_collection
+    if active.is_visible and not active.exclude and active.collection.library is None:
+        return active.collection
+    return layer.layer_collection.collection
+
+
+def _find_layer_collection(root: bpy.types.LayerCollection, name: str) -> bpy.types.LayerCollection | None:
+    if root.name == name:
+        return root
+    return next((found for child in root.children if (found := _find_layer_collection(child, name))), None)
+
+
+def _name(result: bpy.types.Object, prompt: str) -> None:
+    name = " ".join(prompt.split())[:NAME_LENGTH] or "MVDream"
+    result.name = name
+    result.data.name = name
+    for slot in result.material_slots:
+        if slot.material is not None:
+            slot.material.name = name
+            for image in _images(slot.material):
+                image.name = name
+
+
+def _images(material: bpy.types.Material) -> list[bpy.types.Image]:
+    if material.node_tree is None:
+        return []
+    return [node.image for node in material.node_tree.nodes if node.type == "TEX_IMAGE" and node.image is not None]
+
+
+def _describe(made: bpy.types.Object, prompt: str, job: str, settings: dict[str, object]) -> None:
+    """What it was made from, so that it can be made again."""
+    made["mvdream_prompt"] = prompt
+    # ID properties hold 32-bit integers, and so do seeds.
+    made["mvdream_seed"] = int(settings.get("seed") or 0)  # type: ignore[call-overload]
+    made["mvdream_model"] = str(settings.get("model") or "small")
+    made["mvdream_settings"] = json.dumps(settings, sort_keys=True)
+    made["mvdream_job"] = job
+
+
+def _select(context: bpy.types.Context, result: bpy.types.Object) -> None:
+    layer = context.view_layer
+    for other in list(layer.objects.selected):
+        other.select_set(False, view_layer=layer)
+    result.select_set(True, view_layer=layer)
+    layer.objects.active = result
+    for window in context.window_manager.windows:
+        for area in window.screen.areas:
+            space = area.spaces.active
+            # Somebody who works in local view would not see it.
+            if area.type == "VIEW_3D" and space.local_view is not None and window.view_layer == layer:
+                result.local_view_set(space, True)
+
+
+def _remove(items: list[bpy.types.Object]) -> None:
+    for item in items:
+        data = item.data
+        bpy.data.objects.remove(item)
+        if isinstance(data, bpy.types.Mesh) and data.users == 0:
+            bpy.data.meshes.remove(data)
+
+
+def _hands_off() -> bool:
+    """False while the user is in another mode than Object or in the middle of a grab: the scene is theirs then."""
+    if bpy.app.background:
+        return True
+    context = bpy.context
+    for window in context.window_manager.windows:
+        active = window.view_layer.objects.active
+        if active is not None and active.mode != "OBJECT":
+            return False
+        running = getattr(window, "modal_operators", ())
+        if any(operator.bl_idname.startswith(_HANDS_ON) for operator in running):
+            return False
+    return True
+
+
+def _without_prefix(message: str) -> str:
+    """Blender puts "Error: " before what an operator reports."""
+    return message.removeprefix("Error: ").strip()

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Install, start, restart and stop the backend."""
+
+import logging
+
+import bpy
+
+from .. import runtime
+from ..session import Session
+from .waiting import begin
+
+log = logging.getLogger(__name__)
+
+
+class _IdleOperator:
+    """Only while nothing is under way."""
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        session = runtime.peek()
+        return session is not None and not session.busy
+
+
+class MVDREAM_OT_install_backend(_IdleOperator, bpy.types.Operator):
+    """Make the backend's own Python environment and fetch its packages (some GB). Blender's Python is left alone"""
+
+    bl_idname = "mvdream.install_backend"
+    bl_label = "Install Backend"
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        return begin(self, lambda session: session.install(), _log_installation)
+
+
+class MVDREAM_OT_restart_backend(_IdleOperator, bpy.types.Operator):
+    """Start the backend anew and go on with the job that was interrupted"""
+
+    bl_idname = "mvdream.restart_backend"
+    bl_label = "Restart Backend"
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        return begin(self, _restart)
+
+
+class MVDREAM_OT_stop_backend(_IdleOperator, bpy.types.Operator):
+    """End the backend's process; the next Generate starts it again"""
+
+    bl_idname = "mvdream.stop_backend"
+    bl_label = "Stop Backend"
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        session = runtime.session()
+        session.backend.stop()
+        session.refresh()
+        return {"FINISHED"}
+
+
+def _restart(session: Session) -> None:
+    unfinished = session.unfinished
+    session.backend.stop()
+    if unfinished:
+        session.pick_up(unfinished[0])
+    else:
+        session.connect()
+
+
+def _log_installation(session: Session) -> None:
+    if session.installing is not None:
+        log.info("%s", session.installing.message)
+
+
+CLASSES = (MVDREAM_OT_install_backend, MVDREAM_OT_restart_backend, MVDREAM_OT_stop_backend)

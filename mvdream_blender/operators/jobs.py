@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Cancel what is under way; pick up or forget a job that was left behind."""
+
+import bpy
+
+from .. import runtime
+from ..errors import MVDreamError
+from ..pending import PendingJob
+from .waiting import begin
+
+
+class MVDREAM_OT_cancel(bpy.types.Operator):
+    """Stop what MVDream is doing"""
+
+    bl_idname = "mvdream.cancel"
+    bl_label = "Cancel"
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        session = runtime.peek()
+        return session is not None and session.busy
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        runtime.session().cancel()
+        return {"FINISHED"}
+
+
+class _UnfinishedOperator:
+    """What the two operators on unfinished jobs share: which job is meant."""
+
+    job: bpy.props.StringProperty(name="Job", options={"SKIP_SAVE"})  # type: ignore[valid-type]
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        session = runtime.peek()
+        return session is not None and not session.busy and bool(session.unfinished)
+
+    def chosen(self) -> PendingJob:
+        """The job that was named, else the newest."""
+        unfinished = runtime.session().unfinished
+        found = next((pending for pending in unfinished if pending.id == self.job or not self.job), None)
+        if found is None:
+            raise MVDreamError(f"There is no unfinished job {self.job!r}.")
+        return found
+
+
+class MVDREAM_OT_resume(_UnfinishedOperator, bpy.types.Operator):
+    """Go on with a job that was interrupted and put its object into the scene"""
+
+    bl_idname = "mvdream.resume"
+    bl_label = "Resume"
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        return begin(self, lambda session: session.pick_up(self.chosen()))
+
+
+class MVDREAM_OT_forget(_UnfinishedOperator, bpy.types.Operator):
+    """Leave an interrupted job behind for good"""
+
+    bl_idname = "mvdream.forget"
+    bl_label = "Discard"
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        try:
+            runtime.session().forget(self.chosen())
+        except MVDreamError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+CLASSES = (MVDREAM_OT_cancel, MVDREAM_OT_resume, MVDREAM_OT_forget)

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sidebar: what to make, how far it is, what went wrong and the button that fixes it. Drawing changes nothing."""
+
+import bpy
+
+from . import pictures, runtime, wrapping
+from .errors import MVDreamError
+from .session import Session
+
+# Error's remedy -> operator. "preferences" is Blender's own.
+_FIXES = {"install": "mvdream.install_backend", "restart": "mvdream.restart_backend"}
+
+
+class _Sidebar:
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "MVDream"
+
+
+class MVDREAM_PT_generate(_Sidebar, bpy.types.Panel):
+    """Prompt, progress, errors."""
+
+    bl_label = "MVDream"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        session = runtime.peek()
+        if session is None:
+            return
+        _draw_inputs(self.layout, context.scene.mvdream, session)
+        if session.doing == "generate":
+            _draw_job(self.layout, session)
+        elif session.doing == "":
+            _draw_start(self.layout, session)
+        if session.error is not None:
+            _draw_error(self.layout, session.error, _letters(context))
+        if session.unfinished:
+            _draw_unfinished(self.layout, session, _letters(context))
+
+
+class MVDREAM_PT_backend(_Sidebar, bpy.types.Panel):
+    """State of the backend and the button that changes it."""
+
+    bl_label = "Backend"
+    bl_parent_id = "MVDREAM_PT_generate"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        session = runtime.peek()
+        if session is None:
+            return
+        layout = self.layout
+        text, icon, button = backend_state(session)
+        _draw_lines(layout, text, _letters(context), icon)
+        if session.doing == "install" and session.installing is not None:
+            _draw_installation(layout, session, _letters(context))
+        elif button:
+            layout.operator(button)
+
+
+def backend_state(session: Session) -> tuple[str, str, str]:
+    """What to say about the backend, with which icon, and the operator to offer ("" for none)."""
+    if session.doing == "install":
+        return "Being installed", "IMPORT", ""
+    if session.doing == "connect":
+        return "Starting", "SORTTIME", ""
+    if session.configuration.remote_url:
+        return f"At {session.configuration.remote_url}", "URL", ""
+    if not session.installed:
+        return "Not installed yet", "ERROR", "mvdream.install_backend"
+    if session.backend.died:
+        return "Ended unexpectedly", "ERROR", "mvdream.restart_backend"
+    if session.backend.running:
+        return "Running", "CHECKMARK", "" if session.busy else "mvdream.stop_backend"
+    return "Ready: starts with the next Generate", "CHECKMARK", ""
+
+
+def _draw_inputs(layout: bpy.types.UILayout, inputs: bpy.types.PropertyGroup, session: Session) -> None:
+    column = layout.column()
+    column.use_property_split = True
+    column.use_property_decorate = False
+    column.enabled = session.doing != "generate"
+    column.prop(inputs, "prompt")
+    column.prop(inputs, "negative_prompt", text="Without")
+    column.prop(inputs, "seed")
+    column.prop(inputs, "preset")
+
+
+def _draw_start(layout: bpy.types.UILayout, session: Session) -> None:
+    row = layout.row()
+    row.scale_y = 1.5
+    if session.installed:
+        row.operator("mvdream.generate", icon="OUTLINER_OB_MESH")
+    else:
+        row.operator("mvdream.install_backend", icon="IMPORT")
+
+
+def _draw_job(layout: bpy.types.UILayout, session: Session) -> None:
+    job = session.job
+    if job is None:
+        return
+    layout.label(text=job.headline)
+    layout.progress(factor=job.fraction, text=f"{round(job.fraction * 100)} %  {job.time_left}".strip())
+    icon = pictures.icon()
+    if icon:
+        layout.template_icon(icon_value=icon, scale=8.0)
+    row = layout.row()
+    row.enabled = not job.cancel_asked
+    row.operator("mvdream.cancel", icon="CANCEL")
+
+
+def _draw_installation(layout: bpy.types.UILayout, session: Session, letters: int) -> None:
+    progress = session.installing
+    if progress is None:
+        return
+    _draw_lines(layout, progress.message, letters)
+    if progress.fraction is not None:
+        layout.progress(factor=progress.fraction, text=f"{round(progress.fraction * 100)} %")
+    layout.operator("mvdream.cancel", icon="CANCEL")
+
+
+def _draw_error(layout: bpy.types.UILayout, error: MVDreamError, letters: int) -> None:
+    box = layout.box()
+    _draw_lines(box, str(error), letters, "ERROR")
+    if error.fix == "preferences":
+        box.operator("preferences.addon_show", text="Open Preferences").module = runtime.ADDON
+    elif error.fix:
+        box.operator(_FIXES[error.fix])
+
+
+def _draw_unfinished(layout: bpy.types.UILayout, session: Session, letters: int) -> None:
+    for pending in session.unfinished:
+        box = layout.box()
+        _draw_lines(box, f"Interrupted: {pending.prompt}", letters, "TIME")
+        row = box.row(align=True)
+        row.operator("mvdream.resume").job = pending.id
+        row.operator("mvdream.forget").job = pending.id
+
+
+def _draw_lines(layout: bpy.types.UILayout, text: str, letters: int, icon: str = "NONE") -> None:
+    column = layout.column(align=True)
+    column.scale_y = 0.8
+    for number, line in enumerate(wrapping.lines(text, letters)):
+        column.label(text=line, icon=icon if number == 0 else ("NONE" if icon == "NONE" else "BLANK1"))
+
+
+def _letters(context: bpy.types.Context) -> int:
+    return wrapping.letters(context.region.width, context.preferences.system.ui_scale) if context.region else 40
+
+
+CLASSES = (MVDREAM_PT_generate, MVDREAM_PT_backend)

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The add-on's preferences. The defaults need no look at them."""
+
+import bpy
+
+ADDON = __package__
+
+
+class MVDREAM_AP_preferences(bpy.types.AddonPreferences):
+    """Another Python or another machine for the backend."""
+
+    bl_idname = ADDON
+
+    backend_python: bpy.props.StringProperty(  # type: ignore[valid-type]
+        name="Python",
+        description="A Python that has the backend's packages. Empty: the add-on makes its own environment",
+        subtype="FILE_PATH",
+    )
+    remote_url: bpy.props.StringProperty(  # type: ignore[valid-type]
+        name="Remote backend",
+        description="Address of a backend on another machine, such as http://127.0.0.1:8000 at the end of an SSH "
+        "tunnel, or https. Empty: a backend on this machine, started when needed",
+    )
+    remote_token: bpy.props.StringProperty(  # type: ignore[valid-type]
+        name="Token",
+        description="The token of the remote backend (MVDREAM_TOKEN there)",
+        subtype="PASSWORD",
+    )
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.prop(self, "backend_python")
+        layout.prop(self, "remote_url")
+        row = layout.row()
+        row.active = bool(self.remote_url)
+        row.prop(self, "remote_token")
+        buttons = layout.row()
+        buttons.operator("mvdream.install_backend")
+        buttons.operator("mvdream.restart_backend")
+        buttons.operator("mvdream.stop_backend")
+
+
+def preferences() -> MVDREAM_AP_preferences | None:
+    """The add-on's preferences; None where it was registered without being enabled (a script that imports it)."""
+    addon = bpy.context.preferences.addons.get(ADDON)
+    return addon.preferences if addon is not None else None

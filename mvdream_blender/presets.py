@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The backend's presets as the panel offers them; a test compares them with the backend's. Never imports bpy."""
+
+PRESETS: tuple[tuple[str, str, str], ...] = (
+    ("draft", "Draft", "Half the steps: the shape and the colours, quickly"),
+    ("standard", "Standard", "What the shipped model was measured with"),
+)
+DEFAULT_PRESET = "standard"
+LARGEST_SEED = 2**31 - 1

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the user has typed into the panel; kept in the scene, in one group."""
+
+import bpy
+
+from .presets import DEFAULT_PRESET, LARGEST_SEED, PRESETS
+
+
+class MVDREAM_PG_settings(bpy.types.PropertyGroup):
+    """The panel's inputs. What is going on is in the session and never in the file."""
+
+    prompt: bpy.props.StringProperty(  # type: ignore[valid-type]
+        name="Prompt", description="What to make, such as: a red mug", maxlen=300
+    )
+    negative_prompt: bpy.props.StringProperty(  # type: ignore[valid-type]
+        name="Negative Prompt", description="What to keep away from", maxlen=300
+    )
+    seed: bpy.props.IntProperty(  # type: ignore[valid-type]
+        name="Seed", description="The same seed gives the same object on the same machine", min=0, max=LARGEST_SEED
+    )
+    preset: bpy.props.EnumProperty(  # type: ignore[valid-type]
+        name="Preset", description="How much time to spend", items=PRESETS, default=DEFAULT_PRESET
+    )
+
+
+def register() -> None:
+    bpy.utils.register_class(MVDREAM_PG_settings)
+    bpy.types.Scene.mvdream = bpy.props.PointerProperty(type=MVDREAM_PG_settings)
+
+
+def unregister() -> None:
+    del bpy.types.Scene.mvdream
+    bpy.utils.unregister_class(MVDREAM_PG_settings)

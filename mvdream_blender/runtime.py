@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The session of this Blender and what drives it: a timer in a window, a loop without one."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import bpy
+
+from . import importer, pictures
+from .configuration import PYTHON_VARIABLE, Configuration, source_folder
+from .errors import Cancelled, MVDreamError
+from .pending import Place
+from .preferences import ADDON, preferences
+from .session import Session
+
+TICK_SECONDS = 0.1
+PAUSE_SECONDS = 0.02
+
+_session: Session | None = None
+_shown_revision = -1
+
+
+def start() -> None:
+    """Called when the add-on is registered."""
+    global _session
+    _session = Session(_configuration(), importer.deliver)
+
+
+def stop() -> None:
+    """Called when the add-on is unregistered."""
+    global _session
+    if bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.unregister(_tick)
+    if _session is not None:
+        _session.close()
+        _session = None
+
+
+def session() -> Session:
+    """This Blender's session with the preferences as they are now.
+
+    Raises:
+        RuntimeError: the add-on is not enabled.
+    """
+    if _session is None:
+        raise RuntimeError("The MVDream add-on is not enabled: enable it in Preferences > Add-ons.")
+    _session.configuration = _configuration()
+    return _session
+
+
+def peek() -> Session | None:
+    """The session as it is, for drawing: nothing is looked up."""
+    return _session
+
+
+def place(context: bpy.types.Context) -> Place:
+    """Where an object that is asked for now will stand: the 3D cursor of the scene."""
+    x, y, z = context.scene.cursor.location
+    return Place(context.scene.name, (x, y, z))
+
+
+def pump() -> None:
+    """Drive the session by a timer from now on; the window stays free."""
+    if not bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.register(_tick, first_interval=0.0, persistent=True)
+
+
+def finish(timeout: float | None = None, news: Callable[[], object] = lambda: None) -> None:
+    """Drive the session to the end of what it does, blocking. Ctrl-C cancels the job.
+
+    Args:
+        news: called when there is something new to show.
+
+    Raises:
+        MVDreamError: what went wrong; Cancelled where the user stopped it.
+        TimeoutError: it took longer than `timeout` seconds; it is cancelled.
+    """
+    current = session()
+    limit = None if timeout is None else time.monotonic() + timeout
+    seen = -1
+    try:
+        while current.tick():
+            if current.revision != seen:
+                seen = current.revision
+                news()
+            if limit is not None and time.monotonic() > limit:
+                raise TimeoutError(f"MVDream was not done after {timeout:g} seconds.")
+            time.sleep(PAUSE_SECONDS)
+    except BaseException:
+        _cancel_and_wait(current)
+        raise
+    news()
+    if current.error is not None:
+        raise current.error
+    if current.job is not None and current.job.cancel_asked:
+        raise Cancelled("Cancelled.")
+
+
+def _cancel_and_wait(current: Session) -> None:
+    """Tell the backend, for a few seconds at most: nobody waits for the job any more."""
+    current.cancel()
+    limit = time.monotonic() + 5
+    while current.tick() and time.monotonic() < limit:
+        time.sleep(PAUSE_SECONDS)
+
+
+def _tick() -> float | None:
+    global _shown_revision
+    if _session is None:
+        return None
+    more = _session.tick()
+    if _session.revision != _shown_revision:
+        _shown_revision = _session.revision
+        pictures.show(_session.preview)
+        _redraw()
+    return TICK_SECONDS if more else None
+
+
+def _redraw() -> None:
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                for region in area.regions:
+                    if region.type == "UI":
+                        region.tag_redraw()
+
+
+def _configuration() -> Configuration:
+    chosen = preferences()
+    python = os.environ.get(PYTHON_VARIABLE, "") or (chosen.backend_python if chosen else "")
+    return Configuration(
+        user_folder=_user_folder(),
+        python=bpy.path.abspath(python) if python else "",
+        remote_url=chosen.remote_url.strip() if chosen else "",
+        remote_token=chosen.remote_token.strip() if chosen else "",
+        online=bpy.app.online_access,
+        source=source_folder(),
+    )
+
+
+def _user_folder() -> Path:
+    try:
+        return Path(bpy.utils.extension_path_user(ADDON, path="", create=True))
+    except ValueError:
+        # Not installed as an extension: a checkout on the script path.
+        return Path(bpy.utils.user_resource("DATAFILES", path=ADDON, create=True))
+    except OSError as error:
+        raise MVDreamError(f"The extension's folder can't be made: {error}.") from None

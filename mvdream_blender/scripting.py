@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a script calls: blocking, with or without a window."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import bpy
+
+from . import runtime
+from .errors import MVDreamError
+from .generation import result_file
+from .job import Job
+
+
+def generate(
+    prompt: str,
+    negative_prompt: str,
+    seed: int,
+    preset: str,
+    timeout: float | None,
+    progress: Callable[[Job], None] | None,
+) -> bpy.types.Object:
+    """See `mvdream_blender.generate`."""
+    session = runtime.session()
+    settings = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "preset": preset}
+    try:
+        session.generate(settings, runtime.place(bpy.context))
+        runtime.finish(timeout, lambda: progress and session.job and progress(session.job))
+    except MVDreamError as error:
+        raise RuntimeError(str(error)) from None
+    return bpy.data.objects[session.object_name]
+
+
+def mesh_file(generated: bpy.types.Object) -> Path | None:
+    """See `mvdream_blender.mesh_file`."""
+    identifier = generated.get("mvdream_job")
+    if not isinstance(identifier, str):
+        return None
+    file = result_file(runtime.session().configuration.user_folder, identifier)
+    return file if file.is_file() else None

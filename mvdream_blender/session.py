@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the add-on is doing now: one job or one installation at a time, and what there is to show. Never imports bpy."""
+
+import logging
+from pathlib import Path
+from typing import Any, Literal
+
+from .backend_process import BackendProcess
+from .client import Client, parse_url
+from .configuration import Configuration, version
+from .environment import InstallProgress
+from .errors import Cancelled, MVDreamError
+from .generation import Deliver, Generation
+from .job import Job, Phase
+from .pending import PendingJob, PendingJobs, Place
+from .resolver import is_loopback
+from .tasks import Steps, Task
+
+log = logging.getLogger(__name__)
+
+Doing = Literal["", "generate", "install", "connect"]
+
+
+class Session:
+    """One per Blender. Work is started here and driven by `tick`; the panel reads the attributes.
+
+    Attributes:
+        job: the newest generation's state; None before the first.
+        doing: what is under way; "" for nothing.
+        installing: progress of an installation under way; None otherwise.
+        error: what went wrong last; None once something new was started.
+        revision: grows when there is something new to show.
+    """
+
+    def __init__(self, configuration: Configuration, deliver: Deliver) -> None:
+        self.configuration = configuration
+        self.deliver = deliver
+        self.job: Job | None = None
+        self.installing: InstallProgress | None = None
+        self.error: MVDreamError | None = None
+        self.revision = 0
+        self.object_name = ""
+        self.backend = BackendProcess(configuration.source, configuration.data, version())
+        self.doing: Doing = ""
+        self._generation: Generation | None = None
+        self._task: Task[Any] | None = None
+        self.unfinished: list[PendingJob] = []
+        self.refresh()
+
+    # What there is to show
+
+    @property
+    def busy(self) -> bool:
+        """True while a job or an installation is under way."""
+        return self._task is not None
+
+    @property
+    def preview(self) -> Path | None:
+        """The newest picture of the job."""
+        return None if self._generation is None else self._generation.preview
+
+    def refresh(self) -> None:
+        """Look at the disk again: what is installed, and which jobs were left behind."""
+        self.installed = self._is_installed()
+        self.unfinished = [] if self.busy else PendingJobs(self._pending_folder).orphans()
+        self._changed()
+
+    # What can be started
+
+    def generate(self, settings: dict[str, Any], place: Place) -> None:
+        """Start a job.
+
+        Raises:
+            MVDreamError: something is under way already.
+        """
+        job = Job(str(settings.get("prompt", "")), dict(settings))
+        self._begin(self._generation_for(job, place), pick_up=False)
+
+    def pick_up(self, pending: PendingJob) -> None:
+        """Go on with a job that was left behind, starting the backend where it is gone."""
+        job = Job(pending.prompt, {"prompt": pending.prompt}, id=pending.id)
+        self._begin(self._generation_for(job, pending.place), pick_up=True)
+
+    def forget(self, pending: PendingJob) -> None:
+        """Leave a job behind for good."""
+        PendingJobs(self._pending_folder).remove(pending.id)
+        self.refresh()
+
+    def install(self) -> None:
+        """Start making the backend's environment.
+
+        Raises:
+            MVDreamError: something is under way already, or Blender is set to stay offline.
+        """
+        self._refuse_second()
+        if not self.configuration.online:
+            raise MVDreamError(
+                "The backend's packages come from the internet, and Blender is set to stay offline: allow it in "
+                "Preferences > System > Network > Allow Online Access, then install again.",
+                fix="install",
+            )
+        self.backend.stop()  # a running one holds its files open, which Windows does not allow to be replaced
+        self.installing = InstallProgress()
+        self._start("install", self._install_steps())
+
+    def connect(self) -> None:
+        """Start the backend, or attach to it, without a job."""
+        self._refuse_second()
+        self._start("connect", self._client())
+
+    def cancel(self) -> None:
+        """Stop what is under way: at once before the backend knows of the job, else by asking the backend."""
+        if self._task is None:
+            return
+        generation = self._generation if self.doing == "generate" else None
+        if generation is not None and generation.submitted:
+            generation.job.cancel_asked = True
+            self._changed()
+            return
+        if generation is not None:
+            generation.job.phase = Phase.CANCELLED
+        self._task.close()
+        self._end()
+
+    def tick(self) -> bool:
+        """Go on without blocking; True while there is more to do. What goes wrong ends up in `error`."""
+        if self._task is None:
+            return False
+        try:
+            if not self._task.tick():
+                return True
+        except Cancelled:
+            self._end()
+        except MVDreamError as error:
+            self._fail(error)
+        except Exception as error:
+            log.exception("MVDream stumbled over its own mistake")
+            self._fail(MVDreamError(f"A mistake in MVDream itself: {type(error).__name__}: {error}"))
+        else:
+            if isinstance(result := self._task.result(), str):
+                self.object_name = result
+            self._end()
+        return False
+
+    def close(self) -> None:
+        """Drop everything, for the add-on is going. A backend that still works on a job is left to it."""
+        working = self.doing == "generate" and self._generation is not None and self._generation.submitted
+        if self._task is not None:
+            self._task.close()
+        self._task = None
+        self.doing = ""
+        if working:
+            self.backend.detach()
+        else:
+            self.backend.stop()
+
+    # Inside
+
+    @property
+    def _pending_folder(self) -> Path:
+        return self.configuration.user_folder / "pending"
+
+    def _is_installed(self) -> bool:
+        if self.configuration.remote_url:
+            return True
+        try:
+            return self.configuration.backend_python() is not None
+        except MVDreamError:
+            return False
+
+    def _refuse_second(self) -> None:
+        if self.doing == "install":
+            raise MVDreamError("The backend is being installed. Try again when that is done.")
+        if self.doing == "connect":
+            raise MVDreamError("The backend is being started. Try again in a moment.")
+        if self.doing == "generate" and self.job is not None:
+            raise MVDreamError(f'MVDream is still making "{self.job.prompt}". Wait for it, or cancel it first.')
+
+    def _generation_for(self, job: Job, place: Place) -> Generation:
+        self._refuse_second()
+        pending = PendingJobs(self._pending_folder)
+        local = None if self.configuration.remote_url else self.backend
+        return Generation(job, place, self.configuration.user_folder, pending, self.deliver, self._changed, local)
+
+    def _begin(self, generation: Generation, pick_up: bool) -> None:
+        self.object_name = ""
+        self.unfinished = []
+        self._generation = generation
+        self.job = generation.job
+        self._start("generate", self._generation_steps(generation, pick_up))
+
+    def _start(self, doing: Doing, steps: Steps[Any]) -> None:
+        self.error = None
+        self.doing = doing
+        self._task = Task(steps)
+        self._changed()
+
+    def _generation_steps(self, generation: Generation, pick_up: bool) -> Steps[str]:
+        client = yield from self._client()
+        return (yield from (generation.pick_up(client) if pick_up else generation.submit(client)))
+
+    def _client(self) -> Steps[Client]:
+        configuration = self.configuration
+        if configuration.remote_url:
+            host = parse_url(configuration.remote_url).hostname or ""
+            if not configuration.online and not is_loopback(host):
+                raise MVDreamError(
+                    f"The backend is at {host}, and Blender is set to stay offline: allow it in "
+                    "Preferences > System > Network > Allow Online Access.",
+                )
+            client = Client(configuration.remote_url, configuration.remote_token)
+            yield from client.health()
+            return client
+        python = configuration.backend_python()
+        if python is None:
+            raise MVDreamError(
+                "The backend is not installed yet: press Install Backend, or call bpy.ops.mvdream.install_backend().",
+                fix="install",
+            )
+        return (yield from self.backend.connect(python))
+
+    def _install_steps(self) -> Steps[None]:
+        def report(progress: InstallProgress) -> None:
+            self.installing = progress
+            self._changed()
+
+        yield from self.configuration.environment.install(report)
+
+    def _end(self) -> None:
+        self._task = None
+        self.doing = ""
+        self.installing = None
+        self.refresh()
+
+    def _fail(self, error: MVDreamError) -> None:
+        if self.doing == "generate" and self.job is not None and not self.job.phase.ended:
+            self.job.phase = Phase.FAILED
+        self.error = error
+        self._end()
+
+    def _changed(self) -> None:
+        self.revision += 1

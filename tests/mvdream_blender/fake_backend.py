@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The backend's HTTP interface without the work. The prompt says what happens:
+
+"" is refused, "fail ..." fails, "slow ..." runs until it is cancelled, "die once ..." kills the server the first time.
+Anything else is done after a few looks. Run as a program it takes the backend's command line.
+"""
+
+import argparse
+import json
+import os
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from small_glb import box
+
+VERSION = "0.1.0"
+LOOKS = 4
+
+
+class FakeBackend:
+    """Jobs in a folder, so that they survive the server."""
+
+    def __init__(self, folder: Path, token: str, version: str = VERSION):
+        self.folder, self.token, self.version = folder, token, version
+        self.requests: list[tuple[str, str]] = []
+        folder.mkdir(parents=True, exist_ok=True)
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def start(self) -> "FakeBackend":
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def jobs(self) -> list[dict]:
+        return [json.loads(file.read_text()) for file in sorted(self.folder.glob("job*.json"), reverse=True)]
+
+    def save(self, job: dict) -> dict:
+        beside = self.folder / "writing"
+        beside.write_text(json.dumps(job))
+        beside.replace(self.folder / f"{job['id']}.json")
+        return job
+
+    def answer(self, method: str, path: str, body: dict | None) -> tuple[int, object]:
+        parts = path.strip("/").split("/")[1:]
+        if parts == ["health"]:
+            running = sum(job["status"] == "running" for job in self.jobs())
+            return 200, {"status": "ok", "version": self.version, "jobs_running": running}
+        if parts == ["jobs"]:
+            return self.submit(body) if method == "POST" else (200, {"jobs": self.jobs()})
+        file = self.folder / f"{parts[1]}.json"
+        if not file.exists():
+            return 404, {"detail": f"There is no job {parts[1]!r}."}
+        job = json.loads(file.read_text())
+        if parts[2:] == ["cancel"]:
+            return 200, self.save(job | {"status": "cancelled"})
+        if parts[2:] == ["resume"]:
+            return 200, self.save(job | {"status": "running", "error": None})
+        if parts[2:3] == ["files"]:
+            return (200, box()) if parts[3] in job["files"] else (404, {"detail": "There is no such file."})
+        return 200, self.look(job)
+
+    def submit(self, body: dict) -> tuple[int, object]:
+        settings = body["settings"]
+        if not settings["prompt"].strip():
+            return 422, {"detail": "The prompt is empty: say what to make."}
+        job = {"id": f"job{len(self.jobs()) + 1}", "kind": body["kind"], "status": "queued", "settings": settings | {"model": "small"}}
+        job |= {"stage": "", "step": 0, "steps": LOOKS, "progress": 0.0, "seconds_left": None, "message": "", "error": None}
+        return 201, self.save(job | {"files": []})
+
+    def look(self, job: dict) -> dict:
+        """One step further each time somebody asks."""
+        if job["status"] not in ("queued", "running"):
+            return job
+        prompt = job["settings"]["prompt"]
+        step = job["step"] + 1
+        job |= {"status": "running", "stage": "distil", "step": step, "progress": min(1.0, step / LOOKS), "seconds_left": 9.0}
+        job["files"] = ["preview.png"]
+        if prompt.startswith("slow"):
+            job["progress"] = 0.5
+        elif prompt.startswith("fail") and step >= 2:
+            job |= {"status": "failed", "error": "The disk is full: make room."}
+        elif prompt.startswith("die once") and step == 2:
+            self.save(job)
+            sys.stderr.write("killed on purpose\n")
+            sys.stderr.flush()
+            os._exit(9)
+        elif step >= LOOKS:
+            job |= {"status": "done", "files": ["preview.png", "mesh.glb"], "seconds_left": 0.0}
+        return self.save(job)
+
+
+def _handler(backend: FakeBackend):
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def respond(self):
+            backend.requests.append((self.command, self.path))
+            length = int(self.headers.get("Content-Length") or 0)
+            body = json.loads(self.rfile.read(length)) if length else None
+            if self.headers["Authorization"] != f"Bearer {backend.token}":
+                status, answer = 401, {"detail": "no"}
+            else:
+                status, answer = backend.answer(self.command, self.path, body)
+            data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = do_DELETE = respond
+
+        def log_message(self, *_):
+            pass
+
+    return Handler
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("-m")
+    parser.add_argument("command")
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--port")
+    parser.add_argument("--exit-when-idle")
+    arguments = parser.parse_args()
+    assert (arguments.m, arguments.command, arguments.port) == ("backend", "serve", "0")
+    token = os.environ["MVDREAM_TOKEN"]
+    backend = FakeBackend(arguments.data_dir, token)
+    announcement = {"url": backend.url, "port": 0, "pid": os.getpid(), "token": token, "version": VERSION}
+    beside = arguments.data_dir / "service.new"
+    beside.write_text(json.dumps(announcement))
+    beside.replace(arguments.data_dir / "service.json")
+    sys.stderr.write("listening\n")
+    backend.server.serve_forever(0.02)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starting, attaching to, losing and stopping a backend: real processes, a fake backend."""
+
+import json
+import os
+import signal
+import sys
+
+import pytest
+from fake_backend import VERSION, FakeBackend
+
+from mvdream_blender.backend_process import Announcement, BackendProcess
+from mvdream_blender.errors import MVDreamError
+from mvdream_blender.processes import is_alive
+from mvdream_blender.tasks import Delay, run
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the fake Python is a shell script")
+
+
+def wait_until(condition, seconds=20):
+    def steps():
+        while not condition():
+            yield Delay(0.02)
+
+    run(steps(), seconds)
+
+
+@pytest.fixture
+def backend(tmp_path):
+    process = BackendProcess(tmp_path, tmp_path / "däta folder", VERSION)
+    yield process
+    process.stop()
+
+
+def announce(process, url, pid, version=VERSION):
+    process.data.mkdir(exist_ok=True)
+    values = {"url": url, "pid": pid, "port": 1, "token": "tok", "version": version}
+    (process.data / "service.json").write_text(json.dumps(values))
+
+
+def test_starts_and_stops(backend, fake_python):
+    client = run(backend.connect(fake_python), 30)
+    assert backend.running
+    assert run(client.health(), 10)["status"] == "ok"
+    pid = Announcement.read(backend.data).pid
+    assert pid != os.getpid()
+    backend.stop()
+    assert not is_alive(pid)
+    assert not backend.died
+
+
+def test_a_second_blender_attaches(backend, fake_python, tmp_path):
+    first = run(backend.connect(fake_python), 30)
+    other = BackendProcess(tmp_path, backend.data, VERSION)
+    second = run(other.connect(tmp_path / "never started"), 30)
+    assert second.url == first.url
+    assert other.running
+
+
+def test_stale_announcement_is_replaced(backend, fake_python):
+    announce(backend, "http://127.0.0.1:9", 4_000_000)
+    client = run(backend.connect(fake_python), 30)
+    assert client.url != "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"url": "x"}', '{"url":"http://evil.example","pid":1,"token":"t","version":"0"}'])
+def test_nonsense_in_the_announcement(backend, fake_python, content):
+    backend.data.mkdir()
+    (backend.data / "service.json").write_text(content)
+    run(backend.connect(fake_python), 30)
+    assert backend.running
+
+
+def test_death_is_noticed_and_told_with_the_log(backend, fake_python):
+    run(backend.connect(fake_python), 30)
+    os.kill(Announcement.read(backend.data).pid, signal.SIGKILL)
+    wait_until(lambda: not backend.running)
+    assert backend.died
+    error = backend.death("while it was working")
+    assert error.fix == "restart"
+    assert "while it was working" in str(error)
+    assert "listening" in str(error)
+
+
+def test_ending_by_itself_is_no_death(backend, fake_python):
+    run(backend.connect(fake_python), 30)
+    announced = Announcement.read(backend.data)
+    (backend.data / "service.json").unlink()  # as the service does when it leaves
+    os.kill(announced.pid, signal.SIGTERM)
+    wait_until(lambda: not backend.running)
+    assert not backend.died
+
+
+def test_an_old_idle_backend_is_replaced(backend, fake_python, tmp_path):
+    old = BackendProcess(tmp_path, backend.data, VERSION)
+    run(old.connect(fake_python), 30)
+    pid = Announcement.read(backend.data).pid
+    backend.version = "9.9.9"
+    run(backend.connect(fake_python), 30)
+    assert not old.running
+    assert Announcement.read(backend.data).pid != pid
+
+
+def test_an_old_busy_backend_is_left_alone(backend, tmp_path):
+    server = FakeBackend(tmp_path / "jobs", "tok", version="0.0.9").start()
+    server.save({"id": "job1", "status": "running"})
+    announce(backend, server.url, os.getpid(), "0.0.9")
+    with pytest.raises(MVDreamError, match=r"version 0\.0\.9 is still working"):
+        run(backend.connect(tmp_path / "never started"), 30)
+    server.stop()
+
+
+def broken_python(tmp_path, script):
+    file = tmp_path / "broken python"
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+    return file
+
+
+def test_missing_package_offers_to_install(backend, tmp_path):
+    python = broken_python(tmp_path, "echo \"ModuleNotFoundError: No module named 'fastapi'\" >&2; exit 1")
+    with pytest.raises(MVDreamError, match="No module named 'fastapi'") as caught:
+        run(backend.connect(python), 30)
+    assert caught.value.fix == "install"
+
+
+def test_early_exit_is_told_with_its_code(backend, tmp_path):
+    with pytest.raises(MVDreamError, match=r"did not start \(exit code 3\).\nkaputt"):
+        run(backend.connect(broken_python(tmp_path, "echo kaputt; exit 3")), 30)
+
+
+def test_never_ready(backend, tmp_path, monkeypatch):
+    monkeypatch.setattr("mvdream_blender.backend_process.START_SECONDS", 0.3)
+    with pytest.raises(MVDreamError, match=r"not ready after 0\.3 seconds"):
+        run(backend.connect(broken_python(tmp_path, "sleep 60")), 30)
+    assert not backend.running
+
+
+def test_python_that_can_not_be_started(backend, tmp_path):
+    with pytest.raises(MVDreamError, match="can't be started with") as caught:
+        run(backend.connect(tmp_path / "nothing"), 30)
+    assert caught.value.fix == "preferences"
+
+
+def test_blenders_python_settings_do_not_leak(backend, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONHOME", "/blender")
+    monkeypatch.setenv("PYTHONPATH", "/blender/scripts")
+    with pytest.raises(MVDreamError) as caught:
+        run(backend.connect(broken_python(tmp_path, 'echo "home=$PYTHONHOME path=$PYTHONPATH cwd=$(pwd)"; exit 1')), 30)
+    assert f"home= path={tmp_path} cwd={backend.data}" in str(caught.value)

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The backend's environment with a fake Python that makes fake environments."""
+
+import json
+import sys
+
+import pytest
+
+from mvdream_blender import environment as module
+from mvdream_blender.environment import Environment, InstallProgress
+from mvdream_blender.errors import MVDreamError
+from mvdream_blender.tasks import Task, run
+
+# "-m venv FOLDER" makes a copy of itself there; pip and the check print and obey the file "behave" beside the venv.
+FAKE = """#!/bin/sh
+if [ "$2" = venv ]; then
+    mkdir -p "$3/bin" && cp "$0" "$3/bin/python"
+    exit 0
+fi
+behave=$(cat behave 2>/dev/null)
+case "$*" in
+*"-r "*)
+    echo "Collecting torch==2.13"
+    echo "  Downloading torch-2.13-cp311.whl (190.1 MB)"
+    echo "Progress 50 of 200"
+    [ "$behave" = hang ] && sleep 60
+    [ "$behave" = offline ] && echo "NameResolutionError: pypi.org" && exit 1
+    [ "$behave" = full ] && echo "ERROR: [Errno 28] No space left on device" && exit 1
+    ;;
+-c*)
+    [ "$behave" = broken ] && echo "ImportError: libcudart.so" && exit 1
+    ;;
+esac
+exit 0
+"""
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the fake Python is a shell script")
+
+
+@pytest.fixture
+def environment(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "NEEDED_BYTES", 1)
+    base = tmp_path / "base python"
+    base.write_text(FAKE)
+    base.chmod(0o755)
+    (tmp_path / "backend.txt").write_text("torch==2.13\n")
+    user = tmp_path / "üser folder"
+    user.mkdir()
+    return Environment(user / "env", tmp_path / "backend.txt", base)
+
+
+def behave(environment, how):
+    (environment.folder.parent / "behave").write_text(how)
+
+
+def test_complete_only_at_the_end(environment):
+    seen = []
+    assert not environment.ready
+    run(environment.install(lambda progress: seen.append((progress.message, progress.fraction, environment.ready))), 30)
+    assert environment.ready
+    messages = [message for message, _, _ in seen]
+    assert messages[0] == "Making a Python environment"
+    assert "Downloading torch-2.13-cp311.whl (190.1 MB)" in messages
+    assert 0.25 in [fraction for _, fraction, _ in seen]
+    assert [ready for _, _, ready in seen] == [False] * (len(seen) - 1) + [True]
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [("offline", "package index can't be reached"), ("full", "disk became full"), ("broken", "libcudart")],
+)
+def test_failures_are_told_and_leave_nothing_ready(environment, how, message):
+    behave(environment, how)
+    with pytest.raises(MVDreamError, match=message) as caught:
+        run(environment.install(), 30)
+    assert caught.value.fix == "install"
+    assert not environment.ready
+
+
+def test_interrupted_install_is_redone(environment):
+    behave(environment, "hang")
+    task = Task(environment.install())
+    while not (environment.log_file.exists() and "Progress" in environment.log_file.read_text()):
+        task.tick()
+    leftover = environment.folder / "half.txt"
+    leftover.write_text("half")
+    task.close()
+    assert not environment.ready
+    behave(environment, "")
+    run(environment.install(), 30)
+    assert environment.ready
+    assert not leftover.exists()
+
+
+def test_reinstalling_is_not_ready_in_between(environment):
+    run(environment.install(), 30)
+    behave(environment, "offline")
+    with pytest.raises(MVDreamError):
+        run(environment.install(), 30)
+    assert not environment.ready
+
+
+def test_other_requirements_or_another_place_want_another_environment(environment, tmp_path):
+    run(environment.install(), 30)
+    environment.requirements.write_text("torch==2.14\n")
+    assert not environment.ready
+    environment.requirements.write_text("torch==2.13\n")
+    assert environment.ready
+    moved = tmp_path / "moved"
+    environment.folder.rename(moved)
+    assert not Environment(moved, environment.requirements, environment.base_python).ready
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", json.dumps({"folder": "x"})])
+def test_a_damaged_marker_is_no_marker(environment, content):
+    run(environment.install(), 30)
+    (environment.folder / module.MARKER).write_text(content)
+    assert not environment.ready
+
+
+def test_no_disk_space(environment, monkeypatch):
+    monkeypatch.setattr(module, "NEEDED_BYTES", 1 << 62)
+    with pytest.raises(MVDreamError, match="GB of disk space"):
+        run(environment.install(), 30)
+
+
+def test_no_list_of_packages(environment):
+    environment.requirements.unlink()
+    with pytest.raises(MVDreamError, match=r"backend\.txt is missing"):
+        run(environment.install(), 30)
+
+
+def test_a_python_that_does_not_start(environment, tmp_path):
+    bad = Environment(environment.folder, environment.requirements, tmp_path / "none")
+    with pytest.raises(MVDreamError, match="can't be started"):
+        run(bad.install(), 30)
+
+
+def test_pips_words():
+    progress = InstallProgress("x")
+    assert module._read("Progress 1 of 4\n", progress)
+    assert progress.fraction == 0.25
+    assert module._read("  Downloading a-1.whl (1 MB)\nProgress 0 of 0\n", progress)
+    assert (progress.message, progress.fraction) == ("Downloading a-1.whl (1 MB)", None)
+    assert not module._read("  noise\n", progress)
