@@ -140,6 +140,8 @@ class GenerateSettings(BaseModel):
     def _model_named(cls, value: str) -> str:
         if not value.strip():
             raise ValueError('The model is empty: give a name such as "small", or the folder of a model.')
+        if not value.isprintable():
+            raise ValueError(f"The model {_shown(value)} has characters no name or folder has.")
         return value.strip()
 
     @field_validator("preset")
@@ -163,7 +165,7 @@ class GenerateSettings(BaseModel):
     def _whole_sets(cls, value: int | None) -> int | None:
         if value is not None and value % VIEWS_PER_SET:
             raise ValueError(
-                f"views_per_step must be a multiple of {VIEWS_PER_SET}, the views of a set; {value} was given."
+                f"views_per_step must be a multiple of {VIEWS_PER_SET}, the views of a set; {value} is not."
             )
         return value
 

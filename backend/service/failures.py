@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What happened to a job that failed, and what to do, in sentences for its user."""
+
+import errno
+import signal
+from pathlib import Path
+
+LESS_MEMORY = (
+    'Choose the preset "draft" or a smaller render_size or mesh_resolution, or close other programs.'
+)
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "std::bad_alloc",
+    "cublas_status_alloc_failed",
+    "memoryerror",
+)
+_DISK_FULL = ("no space left on device", "os error 28", "not enough space on the disk", "os error 112")
+
+
+def explain_exception(error: BaseException, folder: Path) -> str:
+    """For an exception in the worker that is nobody's fault but the surroundings', and for all the others."""
+    text = f"{type(error).__name__}: {error}".lower()
+    if isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY):
+        where = "the graphics card" if "cuda" in text or "mps" in text else "this computer"
+        return f"The memory of {where} is not enough for this job. {LESS_MEMORY}"
+    full = isinstance(error, OSError) and error.errno in (
+        errno.ENOSPC,
+        getattr(errno, "EDQUOT", errno.ENOSPC),
+    )
+    if full or any(sign in text for sign in _DISK_FULL):
+        return f"The disk of {folder} is full. Make room and resume the job; it goes on where it was."
+    if isinstance(error, PermissionError):
+        where = error.filename or folder
+        return f"{where} may not be written or read. Change its permissions and resume the job."
+    if isinstance(error, ModuleNotFoundError):
+        return f"The Python package {error.name!r} is missing in the backend's environment. Set it up again."
+    return f"An unexpected error ended the job: {type(error).__name__}: {error}".rstrip(": ")
+
+
+def explain_exit(code: int, log: Path) -> str:
+    """For a worker that ended without a word.
+
+    Args:
+        code: its exit code, or minus the signal that ended it.
+        log: file with its standard error; its end is searched for the cause.
+    """
+    said = _tail(log)
+    if any(sign in said.lower() for sign in _OUT_OF_MEMORY):
+        return f"The worker ended because memory ran out. {LESS_MEMORY}"
+    if code == -9:
+        return f"The worker was killed by the system, most likely because memory ran out. {LESS_MEMORY}"
+    if code in (-15, -2, 130):
+        return "The worker was stopped from outside. Resume the job to go on from its last checkpoint."
+    how = (
+        _signal_name(-code)
+        if code < 0
+        else f"exit code {code & 0xFFFFFFFF:#x}"
+        if code > 255
+        else f"exit code {code}"
+    )
+    last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "")
+    words = f' Its last words: "{last[:300]}".' if last else ""
+    return f"The worker crashed ({how}).{words} The whole log is {log}. Resume the job to try again."
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _tail(path: Path, size: int = 8192) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - size))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the queued jobs, one worker process at a time, and writes what they report into the store."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any
+
+import backend
+from backend.service import failures, files, messages
+from backend.service.jobs import Job, Status
+from backend.service.processes import WorkerProcess
+from backend.service.store import JobStore, now
+
+log = logging.getLogger(__name__)
+
+WORKER_COMMAND = (sys.executable, "-m", "backend.service.worker")
+GRACE = 2.0
+
+
+class _Stop(Enum):
+    CANCEL = auto()  # the user's wish: the job ends as cancelled
+    PAUSE = auto()  # the service goes: the job is queued again for the next one
+
+
+@dataclass
+class _Run:
+    """The job that has the worker."""
+
+    job_id: str
+    process: WorkerProcess
+    ended: asyncio.Event
+    stop: _Stop | None = None
+    outcome: messages.DoneMessage | messages.ErrorMessage | None = None
+
+
+class Supervisor:
+    """Takes jobs from `store` in the order of the queue.
+
+    Args:
+        store: the jobs; used in the event loop's thread only.
+        folder: holds one folder a job, named by its id.
+        worker_command: a program that takes the job's folder as its last argument.
+        grace: seconds a worker gets to end by itself before it is killed.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        folder: Path,
+        worker_command: Sequence[str] = WORKER_COMMAND,
+        grace: float = GRACE,
+    ) -> None:
+        self._store = store
+        self._folder = folder
+        self._command = tuple(worker_command)
+        self._grace = grace
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._run: _Run | None = None
+
+    def folder_of(self, job_id: str) -> Path:
+        """The job's own folder."""
+        return self._folder / job_id
+
+    def wake(self) -> None:
+        """Says that a job was queued."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Works until `stop` is called. No job's failure ends it."""
+        while not self._stopping:
+            job = self._store.next_queued()
+            if job is None:
+                self._wake.clear()
+                await self._wake.wait()
+            else:
+                await self._work(job)
+
+    async def cancel(self, job_id: str) -> None:
+        """Ends the job's worker if it has one, and returns once nothing of it is left."""
+        await self._end_run(_Stop.CANCEL, job_id)
+
+    async def stop(self) -> None:
+        """Ends the worker so that its job goes on at the next start, and lets `run` return."""
+        self._stopping = True
+        self._wake.set()
+        await self._end_run(_Stop.PAUSE)
+
+    async def _end_run(self, stop: _Stop, job_id: str | None = None) -> None:
+        run = self._run
+        if run is None or job_id not in (None, run.job_id):
+            return
+        if run.stop is None:
+            run.stop = stop
+            await run.process.stop(self._grace)
+        await run.ended.wait()
+
+    async def _work(self, job: Job) -> None:
+        try:
+            run = self._start(job)
+        except OSError as error:
+            log.exception("The worker of job %s could not be started", job.id)
+            reason = failures.explain_exception(error, self.folder_of(job.id))
+            self._store.update(job.id, status=Status.FAILED, error=reason, ended=now())
+            return
+        self._run = run
+        try:
+            code = await run.process.wait()
+            self._store.update(job.id, **self._ending(run, code))
+        finally:
+            self._run = None
+            run.ended.set()
+
+    def _start(self, job: Job) -> _Run:
+        folder = self.folder_of(job.id)
+        folder.mkdir(parents=True, exist_ok=True)
+        files.write_json(folder / files.JOB_FILE, {"kind": job.kind, "settings": job.settings})
+        process = WorkerProcess(
+            (*self._command, str(folder)),
+            _environment(),
+            folder / files.LOG_FILE,
+            lambda line: self._heard(run, line),
+        )
+        run = _Run(job.id, process, asyncio.Event())
+        self._store.update(
+            job.id, status=Status.RUNNING, started=now(), ended=None, message="Starting", error=None
+        )
+        log.info("Job %s runs in process %d", job.id, process.pid)
+        return run
+
+    def _heard(self, run: _Run, line: bytes) -> None:
+        message = messages.parse(line)
+        if isinstance(message, messages.ProgressMessage):
+            self._store.update(run.job_id, **self._progress(run.job_id, message))
+        elif message is not None:
+            run.outcome = message
+
+    def _progress(self, job_id: str, message: messages.ProgressMessage) -> dict[str, Any]:
+        values: dict[str, Any] = message.model_dump(
+            include={"stage", "step", "steps", "seconds_left", "message"}
+        )
+        values["progress"] = min(1.0, max(0.0, message.fraction))
+        if message.preview and files.locate(self.folder_of(job_id), message.preview):
+            job = self._store.get(job_id)
+            assert job is not None
+            values["preview"] = message.preview
+            values["preview_count"] = job.preview_count + 1
+            values["files"] = list(dict.fromkeys([*job.files, message.preview]))
+        return values
+
+    def _ending(self, run: _Run, code: int) -> dict[str, Any]:
+        """The last values of a job whose worker ended with `code`."""
+        folder = self.folder_of(run.job_id)
+        values: dict[str, Any] = {"seconds_left": None, "ended": now()}
+        if isinstance(run.outcome, messages.DoneMessage):
+            # Also when the interpreter crashed afterwards, as some drivers make it: the files are there.
+            names = [name for name in run.outcome.files if files.locate(folder, name)]
+            return values | {"status": Status.DONE, "progress": 1.0, "message": "Done", "files": names}
+        if run.stop is _Stop.CANCEL:
+            return values | {"status": Status.CANCELLED, "message": "Cancelled"}
+        if run.stop is _Stop.PAUSE:
+            paused = "Continues when the backend is started again"
+            return values | {"status": Status.QUEUED, "ended": None, "message": paused}
+        if run.outcome is not None:
+            reason = run.outcome.message
+        else:
+            reason = failures.explain_exit(code, folder / files.LOG_FILE)
+        log.warning("Job %s failed: %s", run.job_id, reason)
+        return values | {"status": Status.FAILED, "message": "Failed", "error": reason}
+
+
+def _environment() -> dict[str, str]:
+    """The worker finds this very package, whatever the current folder is and holds."""
+    root = str(Path(backend.__file__).resolve().parent.parent)
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1", "PYTHONUTF8": "1"}

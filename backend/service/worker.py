@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`python -m backend.service.worker JOBDIR`: does the job in JOBDIR/job.json and tells about it.
+
+It writes one JSON object a line on standard output (see `backend.service.messages`). It stops when it is
+asked to (SIGTERM, or the end of its standard input) and when its server dies (the same end of input); if the
+job does not notice in time the process ends itself, so no worker outlives its server for long. What was done
+since the last checkpoint is lost then.
+"""
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+from backend.errors import Cancelled, UserError
+from backend.progress import Progress
+from backend.service import failures, files
+from backend.service.locks import FileLock
+
+log = logging.getLogger(__name__)
+
+EXIT_FAILED = 1
+EXIT_STOPPED = 130
+ORPHAN_GRACE = 5.0  # seconds to come to an end after the server went away
+PREDECESSOR_WAIT = 20.0  # seconds for the worker of a server that was killed to be gone
+REPORT_INTERVAL = 0.1  # seconds between two reports that say nothing new but a number
+
+
+class Channel:
+    """The way to the server. Taken from everybody else: what libraries print goes to standard error."""
+
+    def __init__(self) -> None:
+        self._output: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
+        os.dup2(2, 1)
+        self._last = ("", 0.0)
+
+    def send(self, kind: str, **values: Any) -> None:
+        """Sends one message. Raises Cancelled when nobody listens any more."""
+        try:
+            self._output.write(json.dumps({"type": kind, **values}) + "\n")
+            self._output.flush()
+        except BrokenPipeError:
+            raise Cancelled from None
+
+    def report(self, progress: Progress) -> None:
+        """Sends a report, unless one of the same stage has just been sent and this one brings no picture."""
+        stage, sent = self._last
+        complete = progress.step == progress.steps
+        nothing_new = progress.stage == stage and not complete and not progress.preview
+        if nothing_new and time.monotonic() - sent < REPORT_INTERVAL:
+            return
+        self._last = (progress.stage, time.monotonic())
+        self.send("progress", **asdict(progress))
+
+
+def main(arguments: list[str]) -> int:
+    """Does the job in the folder `arguments[0]`; returns the exit code."""
+    folder = Path(arguments[0])
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    channel = Channel()
+    stop = threading.Event()
+    threading.Thread(target=_end_with_the_server, args=(stop,), daemon=True).start()
+    try:
+        claim = _claim(folder)
+        job = json.loads((folder / files.JOB_FILE).read_text(encoding="utf-8"))
+        if job["kind"] not in _KINDS:
+            raise UserError(f"This version knows no job of kind {job['kind']!r}. Update the backend.")
+        _KINDS[job["kind"]](job["settings"], folder, channel, stop)
+        channel.send("done", files=files.results(folder))
+        claim.release()
+    except (Cancelled, KeyboardInterrupt):
+        return EXIT_STOPPED
+    except UserError as error:
+        channel.send("error", message=str(error))
+        return EXIT_FAILED
+    except Exception as error:
+        log.exception("The job failed")
+        channel.send("error", message=failures.explain_exception(error, folder))
+        return EXIT_FAILED
+    return 0
+
+
+def _generate(settings: dict[str, Any], folder: Path, channel: Channel, stop: threading.Event) -> None:
+    channel.report(Progress("load", message="Loading the model"))
+    from backend import pipeline
+    from backend.settings import GenerateSettings
+
+    # Until here SIGTERM ends the process at once: importing torch takes seconds and has nothing to save.
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    checked = GenerateSettings.from_values(settings)
+    pipeline.generate(checked, folder, report=channel.report, cancelled=stop.is_set)
+
+
+_KINDS: dict[str, Callable[[dict[str, Any], Path, Channel, threading.Event], None]] = {"generate": _generate}
+
+
+def _claim(folder: Path) -> FileLock:
+    """Waits for a worker of this job that was left over when its server was killed."""
+    claim = FileLock(folder / files.LOCK_FILE)
+    if not claim.acquire(wait=PREDECESSOR_WAIT):
+        raise UserError("Another process still works on this job. End it, or wait, and resume the job.")
+    return claim
+
+
+def _end_with_the_server(stop: threading.Event) -> None:
+    """Waits for the end of standard input, asks the job to stop, and after a grace ends the process group."""
+    while sys.stdin.buffer.read(4096):
+        pass
+    stop.set()
+    time.sleep(ORPHAN_GRACE)
+    log.error("The job did not stop when it was asked to")
+    if sys.platform != "win32" and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(EXIT_STOPPED)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

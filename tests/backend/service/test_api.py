@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The HTTP interface of a really running service: what it answers, and what it refuses and in which words."""
+
+import http.client
+import json
+import stat
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from service_harness import TOKEN, WORDS, Server
+
+
+@pytest.fixture(scope="module")
+def done(server: Server) -> dict[str, Any]:
+    """A job that is done."""
+    return server.until_status(server.submit("a mug")["id"], "done")
+
+
+def test_health_models_and_presets(server: Server) -> None:
+    assert server.client.get("/v1/health").json() == {"status": "ok", "version": "0.1.0", "jobs_running": 0}
+    models = {model["name"]: model for model in server.client.get("/v1/models").json()}
+    assert "broken" not in models
+    assert models["tiny"]["title"] == "Tiny"
+    assert models["tiny"]["image_size"] == 64
+    assert models["tiny"]["words"] == sorted(WORDS)
+    presets = server.client.get("/v1/presets").json()
+    assert [preset["name"] for preset in presets] == ["draft", "standard"]
+    assert all(preset["title"] and preset["description"] for preset in presets)
+
+
+def test_service_file_is_private_and_complete(server: Server) -> None:
+    path = server.data_dir / "service.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert json.loads(path.read_text()) == {
+        "url": f"http://127.0.0.1:{server.address['port']}",
+        "port": server.address["port"],
+        "pid": server.process.pid,
+        "token": TOKEN,
+        "version": "0.1.0",
+    }
+
+
+def test_a_job_from_submission_to_its_files(server: Server) -> None:
+    job = server.submit("a red mug", seed=7)
+    assert (job["kind"], job["status"], job["progress"]) == ("generate", "queued", 0.0)
+    assert job["settings"] == {
+        "prompt": "a red mug",
+        "negative_prompt": "",
+        "seed": 7,
+        "model": "tiny",
+        "preset": "standard",
+        "device": "auto",
+    }
+    done = server.until_status(job["id"], "done", "failed")
+    assert (done["status"], done["progress"], done["error"], done["seconds_left"]) == (
+        "done",
+        1.0,
+        None,
+        None,
+    )
+    assert done["files"] == ["mesh.glb", "preview.png"]
+    assert (done["preview"], done["preview_count"]) == ("preview.png", 3)
+    assert done["created"] <= done["started"] <= done["ended"]
+    mesh = server.client.get(f"/v1/jobs/{job['id']}/files/mesh.glb")
+    assert (mesh.content, mesh.headers["content-type"]) == (b"glTF", "model/gltf-binary")
+    assert server.client.get(f"/v1/jobs/{job['id']}/files/preview.png").content == b"picture 3"
+    assert server.client.get("/v1/jobs").json()["jobs"][0]["id"] == job["id"]
+
+
+def test_jobs_are_listed_newest_first_and_limited(server: Server) -> None:
+    ids = [server.submit("a mug")["id"] for _ in range(3)]
+    for waiting in ids[1:]:
+        server.client.post(f"/v1/jobs/{waiting}/cancel")
+    listed = [job["id"] for job in server.client.get("/v1/jobs", params={"limit": 2}).json()["jobs"]]
+    assert listed == ids[:0:-1]
+    assert "limit must be" in server.client.get("/v1/jobs?limit=0").json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "name", ["job.json", "worker.log", "secret.txt", "checkpoint.json", "none.png", ".", "%00"]
+)
+def test_only_listed_files_are_served(server: Server, done: dict[str, Any], name: str) -> None:
+    answer = server.client.get(f"/v1/jobs/{done['id']}/files/{name}")
+    assert answer.status_code == 404
+    assert isinstance(answer.json()["detail"], str)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/jobs/{id}/files/../job.json",
+        "/v1/jobs/{id}/files/..%2f..%2f..%2fservice.json",
+        "/v1/jobs/{id}/files/%2e%2e%2fjob.json",
+        "/v1/jobs/{id}/files/..%5cjob.json",
+        "/v1/jobs/..%2f..%2f/files/service.json",
+        "/v1/jobs/../../service.json",
+        "//etc/passwd",
+    ],
+)
+def test_paths_lead_nowhere_else(server: Server, done: dict[str, Any], path: str) -> None:
+    # http.client sends the path as it is; httpx would tidy it up first.
+    connection = http.client.HTTPConnection("127.0.0.1", server.address["port"], timeout=20)
+    connection.request("GET", path.format(id=done["id"]), headers={"Authorization": f"Bearer {TOKEN}"})
+    answer = connection.getresponse()
+    assert answer.status in (404, 405)
+    assert TOKEN.encode() not in answer.read()
+
+
+def test_a_linked_file_is_not_followed(server: Server, done: dict[str, Any]) -> None:
+    picture = server.data_dir / "jobs" / done["id"] / "preview.png"
+    picture.unlink()
+    picture.symlink_to(server.data_dir / "service.json")
+    assert server.client.get(f"/v1/jobs/{done['id']}/files/preview.png").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}, {"Authorization": TOKEN}],
+)
+@pytest.mark.parametrize("path", ["/v1/health", "/v1/jobs", "/v1/openapi.json", "/nowhere"])
+def test_no_token_no_answer(server: Server, headers: dict[str, str], path: str) -> None:
+    answer = httpx.get(server.address["url"] + path, headers=headers)
+    assert answer.status_code == 401
+    assert "token" in answer.json()["detail"]
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    ("host", "code"),
+    [
+        ("evil.example", 400),
+        ("127.0.0.1.evil.example:80", 400),
+        ("", 400),
+        ("127.0.0.1@evil.example", 400),
+        ("localhost:1234", 200),
+        ("[::1]:80", 200),
+    ],
+)
+def test_the_host_must_be_this_machine(server: Server, host: str, code: int) -> None:
+    assert server.client.get("/v1/health", headers={"Host": host}).status_code == code
+
+
+@pytest.mark.parametrize(
+    ("settings", "parts"),
+    [
+        ({"prompt": "  "}, ["prompt is empty"]),
+        ({}, ["prompt is missing"]),
+        ({"prompt": "a mug", "preset": "best"}, ["'best'", "draft, standard"]),
+        ({"prompt": "a mug", "model": "huge"}, ["no model 'huge'", "tiny"]),
+        ({"prompt": "a mug", "model": "tiny/../tiny"}, ["no model"]),
+        ({"prompt": "a mug", "model": "/"}, ["/", "mvdream.json is missing"]),
+        ({"prompt": "a mug", "model": "/nowhere/at/all"}, ["/nowhere/at/all"]),
+        ({"prompt": "a mug", "model": "/" + "x" * 400}, ["cannot be read"]),
+        ({"prompt": "a mug", "model": "~nobodyatall/m"}, ["cannot be read"]),
+        ({"prompt": "a mug", "model": "broken"}, ["broken", "mvdream.json"]),
+        ({"prompt": "a blue mug"}, ["'blue'", "red", "mug"]),
+        ({"prompt": "a mug", "negative_prompt": "ugly"}, ["'ugly'", "red"]),
+        ({"prompt": "a mug", "steps": 1}, ["steps must be between"]),
+        ({"prompt": "a mug", "colour": "red"}, ["no setting 'colour'"]),
+    ],
+)
+def test_bad_settings_are_refused_in_a_sentence(server: Server, settings: dict, parts: list[str]) -> None:
+    before = server.client.get("/v1/jobs?limit=1000").json()
+    body = {"kind": "generate", "settings": {"model": "tiny"} | settings}
+    answer = server.client.post("/v1/jobs", json=body)
+    detail = answer.json()["detail"]
+    assert answer.status_code == 422, detail
+    assert all(part in detail for part in parts), detail
+    assert server.client.get("/v1/jobs?limit=1000").json() == before
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b'"generate"',
+        b"\xff\xfe\x00",
+        b"[" * 5000,
+        b'{"kind":"generate"}',
+        b'{"kind":"generate","settings":[]}',
+        b'{"kind":"generate","settings":{"prompt":{"$ne":1}}}',
+        b'{"kind":"generate","settings":{"prompt":"a mug","steps":1e999}}',
+        b'{"kind":"generate","settings":{"prompt":"a mug","guidance_scale":NaN}}',
+        b'{"kind":"generate","settings":{"prompt":"a mug","seed":' + b"9" * 5000 + b"}}",
+        b'{"kind":"generate","settings":{"prompt":"\\ud800"}}',
+        b'{"kind":"format c:","settings":{"prompt":"a mug"}}',
+        b'{"kind":"generate","settings":{"prompt":"a mug"},"worker_command":["sh"]}',
+    ],
+)
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain"])
+def test_malformed_bodies_get_a_sentence(server: Server, body: bytes, content_type: str) -> None:
+    answer = server.client.post("/v1/jobs", content=body, headers={"Content-Type": content_type})
+    assert answer.status_code in (400, 422), answer.text
+    detail = answer.json()["detail"]
+    assert isinstance(detail, str)
+    assert 10 < len(detail) < 1000
+
+
+def _chunks(count: int) -> Iterator[bytes]:
+    yield from (b" " * 4096 for _ in range(count))
+
+
+@pytest.mark.parametrize("body", [b" " * 70_000, b" " * 5_000_000, "chunked"])
+def test_large_bodies_are_refused_whatever_they_declare(server: Server, body: Any) -> None:
+    answer = server.client.post("/v1/jobs", content=_chunks(20) if body == "chunked" else body)
+    assert answer.status_code == 413
+    assert "64 KiB" in answer.json()["detail"]
+
+
+def test_unknown_jobs_addresses_and_methods(server: Server) -> None:
+    for method, path in [
+        ("GET", "/v1/jobs/0123"),
+        ("DELETE", "/v1/jobs/0123"),
+        ("POST", "/v1/jobs/0123/cancel"),
+        ("POST", "/v1/jobs/0123/resume"),
+        ("GET", "/v1/jobs/0123/files/mesh.glb"),
+        ("GET", "/v2/health"),
+    ]:
+        answer = server.client.request(method, path)
+        assert answer.status_code == 404, path
+        assert answer.json()["detail"].startswith("There is no")
+    answer = server.client.put("/v1/jobs")
+    assert (answer.status_code, isinstance(answer.json()["detail"], str)) == (405, True)
+
+
+def test_what_cannot_be_done_to_a_job_now(server: Server, done: dict[str, Any]) -> None:
+    for action in ("cancel", "resume"):
+        answer = server.client.post(f"/v1/jobs/{done['id']}/{action}")
+        assert (answer.status_code, "done" in answer.json()["detail"]) == (409, True)
+    running = server.submit("endless")["id"]
+    server.until_step(running, 1)
+    assert server.client.post(f"/v1/jobs/{running}/resume").status_code == 409
+    assert "cancel it" in server.client.delete(f"/v1/jobs/{running}").json()["detail"]
+    assert server.client.get("/v1/health").json()["jobs_running"] == 1
+    waiting = server.submit("a mug")["id"]
+    assert server.job(waiting)["status"] == "queued"
+    assert server.client.post(f"/v1/jobs/{waiting}/cancel").json()["status"] == "cancelled"
+    assert server.client.post(f"/v1/jobs/{running}/cancel").json()["status"] == "cancelled"
+    assert server.client.post(f"/v1/jobs/{running}/cancel").json()["status"] == "cancelled"
+    assert server.client.delete(f"/v1/jobs/{running}").status_code == 204
+    assert server.client.get(f"/v1/jobs/{running}").status_code == 404
+    assert not (server.data_dir / "jobs" / running).exists()
+
+
+def test_the_schema_can_be_read(server: Server) -> None:
+    schema = server.client.get("/v1/openapi.json").json()
+    assert "GenerateSettings" in schema["components"]["schemas"]
+    assert "/v1/jobs/{job_id}/cancel" in schema["paths"]

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Worker processes, real ones with a stand-in pipeline: how they end, and what the user is told."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from service_harness import WORKER, alive
+
+from backend.service.jobs import Job, Status
+from backend.service.store import JobStore
+from backend.service.supervisor import Supervisor
+
+Story = Callable[[Supervisor, JobStore], Awaitable[None]]
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Callable[[Story], None]:
+    """Runs a story with a supervisor at work."""
+
+    def run(story: Story, **options: object) -> None:
+        async def main() -> None:
+            store = JobStore(tmp_path / "jobs.sqlite")
+            supervisor = Supervisor(store, tmp_path / "jobs", **({"worker_command": WORKER} | options))
+            work = asyncio.create_task(supervisor.run())
+            try:
+                await story(supervisor, store)
+            finally:
+                await supervisor.stop()
+                await work
+                store.close()
+
+        asyncio.run(main())
+
+    return run
+
+
+async def _until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def _job(store: JobStore, name: str) -> Job:
+    job = store.get(name)
+    assert job is not None
+    return job
+
+
+@pytest.mark.parametrize(
+    ("prompt", "parts"),
+    [
+        ("killed", ["killed by the system", "memory", "draft"]),
+        ("crash", ["crashed (exit code 3)", "the frobnicator is upside down", "worker.log"]),
+        ("full", ["disk", "is full", "resume"]),
+        ("hungry", ["memory of the graphics card", "render_size"]),
+        ("mistake", ["The colour is wrong."]),
+    ],
+)
+def test_a_failed_job_says_what_happened(play: Callable, prompt: str, parts: list[str]) -> None:
+    async def story(supervisor: Supervisor, store: JobStore) -> None:
+        store.add("one", "generate", {"prompt": prompt})
+        supervisor.wake()
+        await _until(lambda: _job(store, "one").ended)
+        job = _job(store, "one")
+        assert job.status is Status.FAILED
+        assert all(part in (job.error or "") for part in parts), job.error
+
+    play(story)
+
+
+def test_one_after_the_other_also_after_a_failure(play: Callable) -> None:
+    async def story(supervisor: Supervisor, store: JobStore) -> None:
+        for name, prompt in (("first", "mistake"), ("second", "a mug"), ("third", "a mug")):
+            store.add(name, "generate", {"prompt": prompt})
+        supervisor.wake()
+        await _until(lambda: store.count(Status.RUNNING))
+        while not _job(store, "third").ended:
+            assert store.count(Status.RUNNING) <= 1
+            await asyncio.sleep(0.005)
+        jobs = [_job(store, name) for name in ("first", "second", "third")]
+        assert [job.status for job in jobs] == [Status.FAILED, Status.DONE, Status.DONE]
+        assert jobs[0].ended <= jobs[1].started <= jobs[1].ended <= jobs[2].started
+
+    play(story)
+
+
+def test_what_libraries_print_is_no_message(play: Callable, tmp_path: Path) -> None:
+    async def story(supervisor: Supervisor, store: JobStore) -> None:
+        store.add("one", "generate", {"prompt": "chatty"})
+        supervisor.wake()
+        await _until(lambda: _job(store, "one").ended)
+        assert _job(store, "one").status is Status.DONE
+
+    play(story)
+    assert "forged" in (tmp_path / "jobs" / "one" / "worker.log").read_text()
+
+
+def test_cancel_lets_the_worker_end_by_itself_and_resume_goes_on(play: Callable, tmp_path: Path) -> None:
+    folder = tmp_path / "jobs" / "one"
+
+    async def story(supervisor: Supervisor, store: JobStore) -> None:
+        store.add("one", "generate", {"prompt": "endless"})
+        supervisor.wake()
+        await _until(lambda: _job(store, "one").step >= 2)
+        await supervisor.cancel("one")
+        assert _job(store, "one").status is Status.CANCELLED
+        assert not alive(json.loads((folder / "pid.json").read_text()))
+        reached = json.loads((folder / "checkpoint.json").read_text())
+        store.enqueue_again("one")
+        supervisor.wake()
+        await _until(lambda: _job(store, "one").step > reached)
+        assert json.loads((folder / "started_at.json").read_text()) == reached
+        await supervisor.cancel("one")
+
+    play(story, grace=15.0)
+
+
+def test_cancel_kills_a_stubborn_worker_with_all_it_started(play: Callable, tmp_path: Path) -> None:
+    async def story(supervisor: Supervisor, store: JobStore) -> None:
+        store.add("one", "generate", {"prompt": "stubborn"})
+        supervisor.wake()
+        await _until(lambda: _job(store, "one").message == "Ignoring you")
+        child = json.loads((tmp_path / "jobs" / "one" / "child.json").read_text())
+        assert alive(child)
+        await asyncio.gather(supervisor.cancel("one"), supervisor.cancel("one"))
+        assert _job(store, "one").status is Status.CANCELLED
+        await _until(lambda: not alive(child))
+
+    play(story, grace=0.3)
+
+
+def test_stopping_the_supervisor_queues_the_job_for_the_next_start(play: Callable, tmp_path: Path) -> None:
+    async def story(supervisor: Supervisor, store: JobStore) -> None:
+        store.add("one", "generate", {"prompt": "endless"})
+        supervisor.wake()
+        await _until(lambda: _job(store, "one").step >= 1)
+        await supervisor.stop()
+        job = _job(store, "one")
+        assert (job.status, job.ended, job.error) == (Status.QUEUED, None, None)
+
+    play(story)
+
+
+def test_a_worker_that_cannot_be_started_fails_the_job_only(play: Callable) -> None:
+    async def story(supervisor: Supervisor, store: JobStore) -> None:
+        store.add("one", "generate", {"prompt": "a mug"})
+        supervisor.wake()
+        await _until(lambda: _job(store, "one").ended)
+        assert "FileNotFoundError" in (_job(store, "one").error or "")
+
+    play(story, worker_command=("/no/such/program",))
+
+
+def test_an_unknown_kind_is_named(play: Callable) -> None:
+    async def story(supervisor: Supervisor, store: JobStore) -> None:
+        store.add("one", "train", {})
+        supervisor.wake()
+        await _until(lambda: _job(store, "one").ended)
+        assert "'train'" in (_job(store, "one").error or "")
+
+    play(story)
