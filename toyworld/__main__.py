@@ -20,12 +20,19 @@ def main() -> int:
     render.add_argument("--seed", type=int, default=0)
     render.add_argument("--image-size", type=int, default=128)
     render.add_argument("--engine", choices=("WORKBENCH", "CYCLES"), default="WORKBENCH")
+    references = commands.add_parser("references", help="what evaluation compares with: held-out scenes")
+    references.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     import bpy
 
     bpy.ops.wm.read_factory_settings(use_empty=True)
+    if args.command == "references":
+        from .references import render_references
+
+        render_references(args.out)
+        return 0
     from .render import render_training_set
 
     render_training_set(args.out, args.start, args.count, args.sets, args.seed, args.image_size, args.engine)
