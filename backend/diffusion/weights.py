@@ -25,14 +25,19 @@ def fill_from_file(
     ignore: beginnings of keys in the file that are skipped. prefix: what keys in the file begin with, where
     the module's own may or may not. Raises UserError naming the file, and the missing or surplus keys.
     """
-    names = {prefix + key.removeprefix(prefix): key for key in module.state_dict()}
+    state = module.state_dict()
+    names = {prefix + key.removeprefix(prefix): key for key in state}
     weights: dict[str, Tensor] = {}
     try:
         with safe_open(path, framework="pt") as file:
             stored = {key for key in file.keys() if not (ignore and key.startswith(ignore))}  # noqa: SIM118
             _check_same(path, set(names), stored)
             for key, name in names.items():
-                weights[name] = file.get_tensor(key).to(device=device, dtype=dtype)
+                tensor = file.get_tensor(key)
+                if tensor.shape != state[name].shape:
+                    shapes = f"{list(tensor.shape)}, not {list(state[name].shape)}"
+                    raise UserError(f"The model file {path} does not fit its config.json: {key} is {shapes}.")
+                weights[name] = tensor.to(device=device, dtype=dtype)
         module.load_state_dict(weights, strict=True, assign=True)
     except FileNotFoundError:
         raise UserError(f"The model is incomplete: {path} is missing.") from None
