@@ -33,21 +33,22 @@ def explain_exception(error: BaseException, folder: Path) -> str:
     if full or any(sign in text for sign in _DISK_FULL):
         return f"The disk of {folder} is full. Make room and resume the job; it goes on where it was."
     if isinstance(error, PermissionError):
-        where = error.filename or folder
-        return f"{where} may not be written or read. Change its permissions and resume the job."
+        path = error.filename or folder
+        return f"{path} may not be written or read. Change its permissions and resume the job."
     if isinstance(error, ModuleNotFoundError):
         return f"The Python package {error.name!r} is missing in the backend's environment. Set it up again."
     return f"An unexpected error ended the job: {type(error).__name__}: {error}".rstrip(": ")
 
 
-def explain_exit(code: int, log: Path) -> str:
+def explain_exit(code: int, log: Path, start: int = 0) -> str:
     """For a worker that ended without a word.
 
     Args:
         code: its exit code, or minus the signal that ended it.
         log: file with its standard error; its end is searched for the cause.
+        start: size of the file when this worker started; what is before was said by others.
     """
-    said = _tail(log)
+    said = _tail(log, start)
     if any(sign in said.lower() for sign in _OUT_OF_MEMORY):
         return f"The worker ended because memory ran out. {LESS_MEMORY}"
     if code == -9:
@@ -73,11 +74,11 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _tail(path: Path, size: int = 8192) -> str:
+def _tail(path: Path, start: int, size: int = 8192) -> str:
     try:
         with path.open("rb") as file:
             file.seek(0, 2)
-            file.seek(max(0, file.tell() - size))
+            file.seek(max(start, file.tell() - size))
             return file.read().decode("utf-8", "replace")
     except OSError:
         return ""

@@ -41,6 +41,8 @@ def serve(
     Raises:
         UserError: the folder is not writable or has a service already; the port is taken; a bad token.
     """
+    if exit_when_idle is not None and not exit_when_idle > 0:
+        raise UserError(f"--exit-when-idle must be more than 0 seconds; {exit_when_idle:g} was given.")
     folder = _prepare(data_dir)
     token = choose_token(os.environ.pop(TOKEN_VARIABLE, None))
     lock = FileLock(folder / "service.lock")

@@ -76,8 +76,8 @@ class Gate:
 async def _read(receive: Receive) -> bytes | None:
     """The whole body, or None when it is larger than allowed, whatever Content-Length says.
 
-    A body that is too large is read on for a while and thrown away: a client that is still sending would see a
-    broken connection instead of the answer.
+    A body that is too large is read on for a while and thrown away: a client that is still sending would see
+    a broken connection instead of the answer.
     """
     body = b""
     total = 0

@@ -4,6 +4,7 @@
 import asyncio
 import logging
 import os
+import sqlite3
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 WORKER_COMMAND = (sys.executable, "-m", "backend.service.worker")
 GRACE = 2.0
+RETRY = 1.0
 
 
 class _Stop(Enum):
@@ -35,6 +37,7 @@ class _Run:
     job_id: str
     process: WorkerProcess
     ended: asyncio.Event
+    log_start: int  # where its words begin in the log, which a resumed job goes on with
     stop: _Stop | None = None
     outcome: messages.DoneMessage | messages.ErrorMessage | None = None
 
@@ -107,27 +110,37 @@ class Supervisor:
         except OSError as error:
             log.exception("The worker of job %s could not be started", job.id)
             reason = failures.explain_exception(error, self.folder_of(job.id))
-            self._store.update(job.id, status=Status.FAILED, error=reason, ended=now())
+            await self._record(job.id, {"status": Status.FAILED, "error": reason, "ended": now()})
             return
         self._run = run
         try:
             code = await run.process.wait()
-            self._store.update(job.id, **self._ending(run, code))
+            await self._record(job.id, self._ending(run, code))
         finally:
             self._run = None
             run.ended.set()
+
+    async def _record(self, job_id: str, values: dict[str, Any]) -> None:
+        """Writes a job's end, trying again while the disk is full: it must not seem to run for ever."""
+        while True:
+            try:
+                self._store.update(job_id, **values)
+                return
+            except sqlite3.OperationalError:
+                log.exception("The end of job %s could not be written", job_id)
+                if self._stopping:
+                    return  # the next start finds it running, and goes on with it
+                await asyncio.sleep(RETRY)
 
     def _start(self, job: Job) -> _Run:
         folder = self.folder_of(job.id)
         folder.mkdir(parents=True, exist_ok=True)
         files.write_json(folder / files.JOB_FILE, {"kind": job.kind, "settings": job.settings})
-        process = WorkerProcess(
-            (*self._command, str(folder)),
-            _environment(),
-            folder / files.LOG_FILE,
-            lambda line: self._heard(run, line),
-        )
-        run = _Run(job.id, process, asyncio.Event())
+        log_file = folder / files.LOG_FILE
+        log_start = log_file.stat().st_size if log_file.exists() else 0
+        command = (*self._command, str(folder))
+        process = WorkerProcess(command, _environment(), log_file, lambda line: self._heard(run, line))
+        run = _Run(job.id, process, asyncio.Event(), log_start)
         self._store.update(
             job.id, status=Status.RUNNING, started=now(), ended=None, message="Starting", error=None
         )
@@ -135,7 +148,7 @@ class Supervisor:
         return run
 
     def _heard(self, run: _Run, line: bytes) -> None:
-        message = messages.parse(line)
+        message = None if run.ended.is_set() else messages.parse(line)
         if isinstance(message, messages.ProgressMessage):
             self._store.update(run.job_id, **self._progress(run.job_id, message))
         elif message is not None:
@@ -170,7 +183,7 @@ class Supervisor:
         if run.outcome is not None:
             reason = run.outcome.message
         else:
-            reason = failures.explain_exit(code, folder / files.LOG_FILE)
+            reason = failures.explain_exit(code, folder / files.LOG_FILE, run.log_start)
         log.warning("Job %s failed: %s", run.job_id, reason)
         return values | {"status": Status.FAILED, "message": "Failed", "error": reason}
 

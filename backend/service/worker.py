@@ -7,6 +7,7 @@ job does not notice in time the process ends itself, so no worker outlives its s
 since the last checkpoint is lost then.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -41,29 +42,36 @@ class Channel:
         os.dup2(2, 1)
         self._last = ("", 0.0)
 
-    def send(self, kind: str, **values: Any) -> None:
-        """Sends one message. Raises Cancelled when nobody listens any more."""
+    def send(self, kind: str, **values: Any) -> bool:
+        """Sends one message; False when nobody listens any more."""
         try:
             self._output.write(json.dumps({"type": kind, **values}) + "\n")
             self._output.flush()
         except BrokenPipeError:
-            raise Cancelled from None
+            return False
+        return True
 
     def report(self, progress: Progress) -> None:
-        """Sends a report, unless one of the same stage has just been sent and this one brings no picture."""
+        """Sends a report, unless one of the same stage has just been sent and this one brings no picture.
+
+        Raises:
+            Cancelled: nobody listens any more.
+        """
         stage, sent = self._last
         complete = progress.step == progress.steps
         nothing_new = progress.stage == stage and not complete and not progress.preview
         if nothing_new and time.monotonic() - sent < REPORT_INTERVAL:
             return
         self._last = (progress.stage, time.monotonic())
-        self.send("progress", **asdict(progress))
+        if not self.send("progress", **asdict(progress)):
+            raise Cancelled
 
 
 def main(arguments: list[str]) -> int:
     """Does the job in the folder `arguments[0]`; returns the exit code."""
     folder = Path(arguments[0])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    _offer_for_the_kill()
     channel = Channel()
     stop = threading.Event()
     threading.Thread(target=_end_with_the_server, args=(stop,), daemon=True).start()
@@ -107,6 +115,12 @@ def _claim(folder: Path) -> FileLock:
     if not claim.acquire(wait=PREDECESSOR_WAIT):
         raise UserError("Another process still works on this job. End it, or wait, and resume the job.")
     return claim
+
+
+def _offer_for_the_kill() -> None:
+    """When memory runs out, Linux shall end this process and not the user's Blender."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
 
 
 def _end_with_the_server(stop: threading.Event) -> None:

@@ -61,6 +61,16 @@ def test_exits_in_words(code: int, log: str, part: str, tmp_path: Path) -> None:
     assert failures.explain_exit(code, tmp_path / "missing")
 
 
+def test_what_an_earlier_worker_said_does_not_count(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("RuntimeError: CUDA out of memory\n")
+    start = log.stat().st_size
+    with log.open("a") as file:
+        file.write("Killed by a bug\n")
+    assert "Killed by a bug" in failures.explain_exit(1, log, start)
+    assert "memory" in failures.explain_exit(1, log)
+
+
 @pytest.mark.parametrize("name", ["mesh.glb", "preview.png", "a_1-2.webp"])
 def test_plain_names(name: str) -> None:
     assert files.is_plain_name(name)

@@ -3,6 +3,7 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -152,6 +153,31 @@ def test_a_worker_that_cannot_be_started_fails_the_job_only(play: Callable) -> N
         assert "FileNotFoundError" in (_job(store, "one").error or "")
 
     play(story, worker_command=("/no/such/program",))
+
+
+def test_an_end_that_cannot_be_written_is_written_later(
+    play: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = []
+
+    async def story(supervisor: Supervisor, store: JobStore) -> None:
+        update = store.update
+
+        def full_once(job_id: str, **values: object) -> Job:
+            if "ended" in values and values["ended"] and not refused:
+                refused.append(values)
+                raise sqlite3.OperationalError("database or disk is full")
+            return update(job_id, **values)
+
+        monkeypatch.setattr(store, "update", full_once)
+        for name in ("one", "two"):
+            store.add(name, "generate", {"prompt": "mistake"})
+        supervisor.wake()
+        await _until(lambda: _job(store, "two").ended)
+        assert _job(store, "one").status is Status.FAILED
+        assert refused
+
+    play(story)
 
 
 def test_an_unknown_kind_is_named(play: Callable) -> None:
