@@ -9,8 +9,8 @@ from torch import Tensor
 
 from backend.radiance.field import RadianceField
 
-# Four corners of a cube that span a tetrahedron: sum of k_i sigma(x + e k_i) = 4 e grad sigma + O(e²), so four
-# evaluations give a gradient, as with one-sided differences but without their bias along the axes.
+# Four corners of a cube that span a tetrahedron: sum of k_i sigma(x + e k_i) = 4 e grad sigma + O(e²),
+# a gradient from four evaluations.
 _TETRAHEDRON = ((1.0, -1.0, -1.0), (-1.0, -1.0, 1.0), (-1.0, 1.0, -1.0), (1.0, 1.0, 1.0))
 
 
