@@ -78,7 +78,9 @@ class BackendProcess:
         """The error that tells of the death, with the end of the log."""
         tail = log_tail(self.log_file)
         lines = f"\nThe end of its log:\n{tail}" if tail else ""
-        return BackendDied(f"The backend ended {doing}. Restart it: a job goes on where it was.{lines}", fix="restart")
+        return BackendDied(
+            f"The backend ended {doing}. Restart it: a job goes on where it was.{lines}", fix="restart"
+        )
 
     def connect(self, python: Path) -> Steps[Client]:
         """Attach to the running backend, else start one with `python`; returns its client.
@@ -148,7 +150,8 @@ class BackendProcess:
             yield Delay(0.05)
         self._child.close()
         raise MVDreamError(
-            f"The backend was not ready after {START_SECONDS:g} seconds.\n{log_tail(self.log_file)}", fix="restart"
+            f"The backend was not ready after {START_SECONDS:g} seconds.\n{log_tail(self.log_file)}",
+            fix="restart",
         )
 
     def _spawn(self, python: Path, token: str) -> ChildProcess:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The backend's HTTP interface as steps of a task: never blocks, no threads. Never imports bpy.
 
-    job = run(client.submit({"prompt": "a red mug"}))           # in a script
-    job = yield from client.submit({"prompt": "a red mug"})     # in a task pumped by a timer
+job = run(client.submit({"prompt": "a red mug"}))           # in a script
+job = yield from client.submit({"prompt": "a red mug"})     # in a task pumped by a timer
 """
 
 import json

@@ -83,7 +83,9 @@ class Environment:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             self.log_file.write_bytes(b"")
         except OSError as error:
-            raise MVDreamError(f"The environment at {self.folder} can't be written: {error.strerror}.") from None
+            raise MVDreamError(
+                f"The environment at {self.folder} can't be written: {error.strerror}."
+            ) from None
         python = str(self.python)
         pip = [python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
         yield from self._command([str(self.base_python), "-m", "venv", str(self.folder)], progress, report)
@@ -100,7 +102,9 @@ class Environment:
         try:
             child = ChildProcess(command, self.log_file, child_environment(), self.folder.parent)
         except OSError as error:
-            raise MVDreamError(f"{command[0]} can't be started: {error.strerror or error}.", fix="install") from None
+            raise MVDreamError(
+                f"{command[0]} can't be started: {error.strerror or error}.", fix="install"
+            ) from None
         try:
             running = True
             while running:
@@ -115,7 +119,9 @@ class Environment:
 
     def _check_surroundings(self) -> None:
         if not self.requirements.is_file():
-            raise MVDreamError(f"The list of packages {self.requirements} is missing: install the extension again.")
+            raise MVDreamError(
+                f"The list of packages {self.requirements} is missing: install the extension again."
+            )
         place = next(folder for folder in self.folder.parents if folder.exists())
         free = shutil.disk_usage(place).free
         if free < NEEDED_BYTES:
@@ -128,9 +134,12 @@ class Environment:
         reason = "The installation of the backend failed."
         if "No space left" in tail or "not enough space" in tail:
             reason = "The disk became full while the backend was installed."
-        elif any(sign in tail for sign in ("NameResolutionError", "Failed to establish", "getaddrinfo", "ProxyError")):
+        elif any(
+            sign in tail
+            for sign in ("NameResolutionError", "Failed to establish", "getaddrinfo", "ProxyError")
+        ):
             reason = "The package index can't be reached: check the network, then install again."
-        elif sys.platform == "win32" and "WinError 206" in tail or "Enable Long Path" in tail:
+        elif "WinError 206" in tail or "Enable Long Path" in tail:
             reason = "Windows allows no path this long: switch on its long paths (LongPathsEnabled), then install again."
         elif "ensurepip" in tail:
             reason = f"{self.base_python} can't make environments: its venv package is missing (python3-venv on Debian)."

@@ -45,7 +45,13 @@ class Exchange:
     """A request under way. `poll` never raises and never blocks; `result` gives the answer or raises."""
 
     def __init__(
-        self, url: SplitResult, method: str, target: str, headers: Mapping[str, str], body: bytes = b"", timeout: float = 20.0
+        self,
+        url: SplitResult,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        timeout: float = 20.0,
     ) -> None:
         """
         Args:
@@ -114,7 +120,9 @@ class Exchange:
         if not self._resolver.poll():
             return False
         if not self._resolver.addresses:
-            self._fail(f"There is no machine named {self._host!r}: check the backend's URL in the preferences.")
+            self._fail(
+                f"There is no machine named {self._host!r}: check the backend's URL in the preferences."
+            )
             return False
         family, address = self._resolver.addresses.pop(0)
         self._socket = socket.socket(family, socket.SOCK_STREAM)
@@ -137,7 +145,9 @@ class Exchange:
             raise OSError(code, os.strerror(code))
         if self._secure:
             context = ssl.create_default_context()
-            self._socket = context.wrap_socket(self._socket, server_hostname=self._host, do_handshake_on_connect=False)
+            self._socket = context.wrap_socket(
+                self._socket, server_hostname=self._host, do_handshake_on_connect=False
+            )
         self._watch(selectors.EVENT_READ | selectors.EVENT_WRITE)
         self._phase = self._handshake if self._secure else self._send
         return True
@@ -172,7 +182,9 @@ class Exchange:
             data = b""  # some servers leave out TLS's goodbye; whether all is there the parser knows
         self._incoming += data
         if len(self._incoming) > LARGEST_ANSWER:
-            self._fail(f"The answer of the backend at {self._name} is larger than {LARGEST_ANSWER >> 20} MiB.")
+            self._fail(
+                f"The answer of the backend at {self._name} is larger than {LARGEST_ANSWER >> 20} MiB."
+            )
         elif not data:
             self._response = _parse(bytes(self._incoming), self._method)
             self.close()
@@ -190,7 +202,12 @@ class Exchange:
 
 
 def _request(method: str, target: str, host: str, headers: Mapping[str, str], body: bytes) -> bytes:
-    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", "Connection: close", f"Content-Length: {len(body)}"]
+    lines = [
+        f"{method} {target} HTTP/1.1",
+        f"Host: {host}",
+        "Connection: close",
+        f"Content-Length: {len(body)}",
+    ]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     if any("\r" in line or "\n" in line for line in lines):
         raise ValueError("a line break in a header")

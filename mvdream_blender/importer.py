@@ -70,7 +70,9 @@ def deliver(mesh: Path, job: Job, place: Place) -> Steps[str]:
         return bpy.context.view_layer.objects.active.name
 
 
-def place_glb(context: bpy.types.Context, file: Path, prompt: str, location: tuple[float, ...]) -> bpy.types.Object:
+def place_glb(
+    context: bpy.types.Context, file: Path, prompt: str, location: tuple[float, ...]
+) -> bpy.types.Object:
     """Import a GLB of one mesh as one object, whatever the state of the view layer.
 
     Args:
@@ -98,6 +100,8 @@ def place_glb(context: bpy.types.Context, file: Path, prompt: str, location: tup
     for collection in list(result.users_collection):
         collection.objects.unlink(result)
     target.objects.link(result)
+    for key in set(result.keys()) - set(result.bl_rna.properties.keys()):
+        del result[key]  # the file's extras; what the add-on keeps has names of its own
     result.rotation_mode = "XYZ"
     result.location = location
     _name(result, prompt)
@@ -112,7 +116,7 @@ def _import(context: bpy.types.Context, file: Path) -> list[bpy.types.Object]:
     layer.active_layer_collection = layer.layer_collection
     before = set(bpy.data.objects)
     try:
-        bpy.ops.import_scene.gltf(filepath=str(file), import_scene_extras=False)
+        bpy.ops.import_scene.gltf(filepath=str(file))
     except RuntimeError as error:
         _remove([item for item in bpy.data.objects if item not in before])
         raise MVDreamError(f"{file.name} can't be read as a mesh: {_without_prefix(str(error))}") from None
@@ -152,7 +156,9 @@ def _name(result: bpy.types.Object, prompt: str) -> None:
 def _images(material: bpy.types.Material) -> list[bpy.types.Image]:
     if material.node_tree is None:
         return []
-    return [node.image for node in material.node_tree.nodes if node.type == "TEX_IMAGE" and node.image is not None]
+    return [
+        node.image for node in material.node_tree.nodes if node.type == "TEX_IMAGE" and node.image is not None
+    ]
 
 
 def _describe(made: bpy.types.Object, prompt: str, job: str, settings: dict[str, object]) -> None:

@@ -85,7 +85,16 @@ class Job:
         return self._shown() != before
 
     def _shown(self) -> tuple[Any, ...]:
-        return (self.phase, self.stage, self.step, self.fraction, self.seconds_left, self.message, self.files, self.error)
+        return (
+            self.phase,
+            self.stage,
+            self.step,
+            self.fraction,
+            self.seconds_left,
+            self.message,
+            self.files,
+            self.error,
+        )
 
     @property
     def headline(self) -> str:

@@ -143,7 +143,9 @@ def _draw_lines(layout: bpy.types.UILayout, text: str, letters: int, icon: str =
 
 
 def _letters(context: bpy.types.Context) -> int:
-    return wrapping.letters(context.region.width, context.preferences.system.ui_scale) if context.region else 40
+    return (
+        wrapping.letters(context.region.width, context.preferences.system.ui_scale) if context.region else 40
+    )
 
 
 CLASSES = (MVDREAM_PT_generate, MVDREAM_PT_backend)

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 # Blender sets some of these for its own Python; in another Python they point to the wrong standard library.
-_FOREIGN = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "PYTHONUSERBASE", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+_FOREIGN = (
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "PYTHONEXECUTABLE",
+    "PYTHONUSERBASE",
+    "VIRTUAL_ENV",
+    "__PYVENV_LAUNCHER__",
+)
 
 
 def child_flags() -> dict[str, Any]:
@@ -34,6 +42,12 @@ def is_alive(pid: int) -> bool:
         return False
     if sys.platform == "win32":
         return _is_alive_windows(pid)
+    try:
+        # A child of ours that ended stays as a zombie, which kill takes for alive, until somebody fetches its status.
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:
+            return False
+    except ChildProcessError:
+        pass  # not a child of ours
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -79,7 +93,9 @@ def log_tail(path: Path, lines: int = 12) -> str:
 class ChildProcess:
     """A command that runs beside Blender with its output in a log file; a thing to wait for."""
 
-    def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, environment: Mapping[str, str], folder: Path
+    ) -> None:
         """Starts it.
 
         Raises:

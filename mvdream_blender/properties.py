@@ -16,7 +16,10 @@ class MVDREAM_PG_settings(bpy.types.PropertyGroup):
         name="Negative Prompt", description="What to keep away from", maxlen=300
     )
     seed: bpy.props.IntProperty(  # type: ignore[valid-type]
-        name="Seed", description="The same seed gives the same object on the same machine", min=0, max=LARGEST_SEED
+        name="Seed",
+        description="The same seed gives the same object on the same machine",
+        min=0,
+        max=LARGEST_SEED,
     )
     preset: bpy.props.EnumProperty(  # type: ignore[valid-type]
         name="Preset", description="How much time to spend", items=PRESETS, default=DEFAULT_PRESET

@@ -91,9 +91,9 @@ def finish(timeout: float | None = None, news: Callable[[], object] = lambda: No
     except BaseException:
         _cancel_and_wait(current)
         raise
-    news()
     if current.error is not None:
         raise current.error
+    news()
     if current.job is not None and current.job.cancel_asked:
         raise Cancelled("Cancelled.")
 

@@ -174,13 +174,17 @@ class Session:
         if self.doing == "connect":
             raise MVDreamError("The backend is being started. Try again in a moment.")
         if self.doing == "generate" and self.job is not None:
-            raise MVDreamError(f'MVDream is still making "{self.job.prompt}". Wait for it, or cancel it first.')
+            raise MVDreamError(
+                f'MVDream is still making "{self.job.prompt}". Wait for it, or cancel it first.'
+            )
 
     def _generation_for(self, job: Job, place: Place) -> Generation:
         self._refuse_second()
         pending = PendingJobs(self._pending_folder)
         local = None if self.configuration.remote_url else self.backend
-        return Generation(job, place, self.configuration.user_folder, pending, self.deliver, self._changed, local)
+        return Generation(
+            job, place, self.configuration.user_folder, pending, self.deliver, self._changed, local
+        )
 
     def _begin(self, generation: Generation, pick_up: bool) -> None:
         self.object_name = ""

@@ -11,7 +11,9 @@ from ..session import Session
 
 
 def begin(
-    operator: bpy.types.Operator, start: Callable[[Session], None], news: Callable[[Session], object] = lambda session: None
+    operator: bpy.types.Operator,
+    start: Callable[[Session], None],
+    news: Callable[[Session], object] = lambda session: None,
 ) -> set[str]:
     """Start work in the session; without a window also see it through.
 

@@ -45,7 +45,12 @@ def extension_folder():
     """The extension laid out as in the built zip, made of links to the checkout."""
     folder = PROFILE / "extensions" / "user_default" / "mvdream_blender"
     folder.mkdir(parents=True)
-    for source in [*(ROOT / "mvdream_blender").iterdir(), ROOT / "blender_manifest.toml", ROOT / "backend", ROOT / "requirements"]:
+    for source in [
+        *(ROOT / "mvdream_blender").iterdir(),
+        ROOT / "blender_manifest.toml",
+        ROOT / "backend",
+        ROOT / "requirements",
+    ]:
         if source.name != "__pycache__":
             (folder / source.name).symlink_to(source)
     return folder

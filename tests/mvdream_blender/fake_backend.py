@@ -71,8 +71,21 @@ class FakeBackend:
         settings = body["settings"]
         if not settings["prompt"].strip():
             return 422, {"detail": "The prompt is empty: say what to make."}
-        job = {"id": f"job{len(self.jobs()) + 1}", "kind": body["kind"], "status": "queued", "settings": settings | {"model": "small"}}
-        job |= {"stage": "", "step": 0, "steps": LOOKS, "progress": 0.0, "seconds_left": None, "message": "", "error": None}
+        job = {
+            "id": f"job{len(self.jobs()) + 1}",
+            "kind": body["kind"],
+            "status": "queued",
+            "settings": settings | {"model": "small"},
+        }
+        job |= {
+            "stage": "",
+            "step": 0,
+            "steps": LOOKS,
+            "progress": 0.0,
+            "seconds_left": None,
+            "message": "",
+            "error": None,
+        }
         return 201, self.save(job | {"files": []})
 
     def look(self, job: dict) -> dict:
@@ -81,7 +94,13 @@ class FakeBackend:
             return job
         prompt = job["settings"]["prompt"]
         step = job["step"] + 1
-        job |= {"status": "running", "stage": "distil", "step": step, "progress": min(1.0, step / LOOKS), "seconds_left": 9.0}
+        job |= {
+            "status": "running",
+            "stage": "distil",
+            "step": step,
+            "progress": min(1.0, step / LOOKS),
+            "seconds_left": 9.0,
+        }
         job["files"] = ["preview.png"]
         if prompt.startswith("slow"):
             job["progress"] = 0.5

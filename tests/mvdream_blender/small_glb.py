@@ -9,10 +9,13 @@ import zlib
 HALF = (0.5, 1.5, 1.0)
 
 
-def box(colour=(255, 0, 0), scenes=1, meshes=1) -> bytes:
-    """The file. `meshes` 0 leaves an empty node; `scenes` more than one puts the box into the first."""
+def box(colour=(255, 0, 0), meshes=1) -> bytes:
+    """The file. `meshes` 0 leaves an empty node."""
     corners = [(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
-    positions = b"".join(struct.pack("<3f", *(sign * half for sign, half in zip(corner, HALF, strict=True))) for corner in corners)
+    positions = b"".join(
+        struct.pack("<3f", *(sign * half for sign, half in zip(corner, HALF, strict=True)))
+        for corner in corners
+    )
     uvs = b"".join(struct.pack("<2f", 0.5, 0.5) for _ in corners)
     faces = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
     triangles = [index for a, b, c, d in faces for index in (a, b, c, a, c, d)]
@@ -26,9 +29,11 @@ def box(colour=(255, 0, 0), scenes=1, meshes=1) -> bytes:
     document = {
         "asset": {"version": "2.0"},
         "scene": 0,
-        "scenes": [{"name": f"scene {i}", "nodes": [0] if i == 0 else []} for i in range(scenes)],
+        "scenes": [{"nodes": [0]}],
         "nodes": [node],
-        "meshes": [{"primitives": [{"attributes": {"POSITION": 0, "TEXCOORD_0": 1}, "indices": 2, "material": 0}]}],
+        "meshes": [
+            {"primitives": [{"attributes": {"POSITION": 0, "TEXCOORD_0": 1}, "indices": 2, "material": 0}]}
+        ],
         "materials": [{"name": "m", "pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}],
         "textures": [{"source": 0}],
         "images": [{"bufferView": 3, "mimeType": "image/png"}],

@@ -63,7 +63,10 @@ def test_stale_announcement_is_replaced(backend, fake_python):
     assert client.url != "http://127.0.0.1:9"
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"url": "x"}', '{"url":"http://evil.example","pid":1,"token":"t","version":"0"}'])
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"url": "x"}', '{"url":"http://evil.example","pid":1,"token":"t","version":"0"}'],
+)
 def test_nonsense_in_the_announcement(backend, fake_python, content):
     backend.data.mkdir()
     (backend.data / "service.json").write_text(content)
@@ -146,5 +149,10 @@ def test_blenders_python_settings_do_not_leak(backend, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONHOME", "/blender")
     monkeypatch.setenv("PYTHONPATH", "/blender/scripts")
     with pytest.raises(MVDreamError) as caught:
-        run(backend.connect(broken_python(tmp_path, 'echo "home=$PYTHONHOME path=$PYTHONPATH cwd=$(pwd)"; exit 1')), 30)
+        run(
+            backend.connect(
+                broken_python(tmp_path, 'echo "home=$PYTHONHOME path=$PYTHONPATH cwd=$(pwd)"; exit 1')
+            ),
+            30,
+        )
     assert f"home= path={tmp_path} cwd={backend.data}" in str(caught.value)

@@ -159,7 +159,12 @@ def test_bad_urls(url, message):
 
 
 def test_good_urls():
-    for url in ("http://127.0.0.1:8000", " http://localhost:1/ ", "https://gpu.example.org/mvdream/", "http://[::1]:80"):
+    for url in (
+        "http://127.0.0.1:8000",
+        " http://localhost:1/ ",
+        "https://gpu.example.org/mvdream/",
+        "http://[::1]:80",
+    ):
         assert parse_url(url).hostname
 
 

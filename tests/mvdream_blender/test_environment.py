@@ -56,7 +56,12 @@ def behave(environment, how):
 def test_complete_only_at_the_end(environment):
     seen = []
     assert not environment.ready
-    run(environment.install(lambda progress: seen.append((progress.message, progress.fraction, environment.ready))), 30)
+    run(
+        environment.install(
+            lambda progress: seen.append((progress.message, progress.fraction, environment.ready))
+        ),
+        30,
+    )
     assert environment.ready
     messages = [message for message, _, _ in seen]
     assert messages[0] == "Making a Python environment"

@@ -8,7 +8,15 @@ import pytest
 from mvdream_blender.console import ConsoleProgress, bar
 from mvdream_blender.job import Job, Phase, duration
 
-RUNNING = {"id": "7", "status": "running", "stage": "distil", "step": 75, "steps": 300, "progress": 0.25, "seconds_left": 31.0}
+RUNNING = {
+    "id": "7",
+    "status": "running",
+    "stage": "distil",
+    "step": 75,
+    "steps": 300,
+    "progress": 0.25,
+    "seconds_left": 31.0,
+}
 
 
 def test_takes_over_what_the_backend_says():
@@ -35,7 +43,17 @@ def test_progress_never_goes_back_nor_beyond_one():
 
 def test_missing_values_are_fine():
     job = Job("x")
-    job.apply({"id": "1", "status": "queued", "stage": None, "step": None, "steps": None, "progress": None, "seconds_left": None})
+    job.apply(
+        {
+            "id": "1",
+            "status": "queued",
+            "stage": None,
+            "step": None,
+            "steps": None,
+            "progress": None,
+            "seconds_left": None,
+        }
+    )
     assert job.headline == "Waiting for another job"
     assert job.time_left == ""
 
@@ -56,7 +74,16 @@ def test_cancel_is_shown_at_once():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "1 s"), (3.2, "3 s"), (42, "40 s"), (89, "90 s"), (90, "2 min"), (600, "10 min"), (4800, "80 min"), (7500, "2 h 5 min")],
+    [
+        (0, "1 s"),
+        (3.2, "3 s"),
+        (42, "40 s"),
+        (89, "90 s"),
+        (90, "2 min"),
+        (600, "10 min"),
+        (4800, "80 min"),
+        (7500, "2 h 5 min"),
+    ],
 )
 def test_duration(seconds, text):
     assert duration(seconds) == text

@@ -40,7 +40,9 @@ def test_texts_keep_to_blenders_rules(manifest):
 def test_the_two_trees_never_import_each_other():
     for tree, other in (("mvdream_blender", "backend"), ("backend", "mvdream_blender")):
         pattern = re.compile(rf"^\s*(from|import)\s+{other}\b", re.MULTILINE)
-        guilty = [file for file in (ROOT / tree).rglob("*.py") if pattern.search(file.read_text(encoding="utf-8"))]
+        guilty = [
+            file for file in (ROOT / tree).rglob("*.py") if pattern.search(file.read_text(encoding="utf-8"))
+        ]
         assert guilty == []
 
 
@@ -57,6 +59,15 @@ def test_parts_without_bpy_really_are():
 
 def test_blenders_own_tool_accepts_it(extension_folder):
     bpy = pytest.importorskip("bpy")
-    tool = Path(bpy.utils.resource_path("LOCAL")) / "scripts" / "addons_core" / "bl_pkg" / "cli" / "blender_ext.py"
-    done = subprocess.run([sys.executable, str(tool), "validate", str(extension_folder)], capture_output=True, text=True)
+    tool = (
+        Path(bpy.utils.resource_path("LOCAL"))
+        / "scripts"
+        / "addons_core"
+        / "bl_pkg"
+        / "cli"
+        / "blender_ext.py"
+    )
+    done = subprocess.run(
+        [sys.executable, str(tool), "validate", str(extension_folder)], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr

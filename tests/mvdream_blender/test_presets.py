@@ -10,6 +10,7 @@ def test_same_as_the_backends():
     pytest.importorskip("pydantic")
     from backend import settings
 
-    assert PRESETS == tuple((name, preset.title, preset.description) for name, preset in settings.PRESETS.items())
+    backends = tuple((name, preset.title, preset.description) for name, preset in settings.PRESETS.items())
+    assert backends == PRESETS
     assert settings.DEFAULT_PRESET == DEFAULT_PRESET
     assert settings.GenerateSettings(prompt="x", seed=LARGEST_SEED).seed == LARGEST_SEED

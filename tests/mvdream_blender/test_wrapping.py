@@ -5,7 +5,12 @@ from mvdream_blender.wrapping import letters, lines
 
 
 def test_nothing_is_lost_and_nothing_is_too_long():
-    text = "The model does not know 'gryphon'. It knows: " + ", ".join(f"word{i}" for i in range(60)) + "\n/a/" + "x" * 90
+    text = (
+        "The model does not know 'gryphon'. It knows: "
+        + ", ".join(f"word{i}" for i in range(60))
+        + "\n/a/"
+        + "x" * 90
+    )
     wrapped = lines(text, 32)
     assert max(len(line) for line in wrapped) <= 32
     assert "".join("".join(wrapped).split()) == "".join(text.split())

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the operator and the scripting call to the object, through a real process that plays the backend."""
+
+import os
+import sys
+
+import pytest
+
+bpy = pytest.importorskip("bpy")
+
+from conftest import part  # noqa: E402
+from small_glb import box  # noqa: E402
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the fake Python is a shell script")
+
+
+def session():
+    return part("runtime").session()
+
+
+def test_operator_blocks_until_the_object_is_there(addon, capfd):
+    bpy.context.scene.cursor.location = (4, 5, 6)
+    assert bpy.ops.mvdream.generate(prompt="a red mug", seed=3, preset="draft") == {"FINISHED"}
+    made = bpy.data.objects["a red mug"]
+    assert tuple(made.location) == (4, 5, 6)
+    assert made["mvdream_seed"] == 3
+    assert bpy.context.object == made
+    assert "25 %  Shaping the object, step 1 of 4" in capfd.readouterr().err
+
+
+def test_scripting_call(addon):
+    seen = []
+    made = addon.generate(
+        "a blue chair", seed=1, timeout=60, progress=lambda job: seen.append((job.fraction, job.headline))
+    )
+    assert made.name == "a blue chair"
+    assert [fraction for fraction, _ in seen] == sorted(fraction for fraction, _ in seen)
+    assert seen[0] == (0.0, "Starting the backend")
+    assert seen[-1] == (1.0, "Done")
+    assert addon.mesh_file(made).read_bytes() == box()
+
+
+def test_one_undo_step(addon):
+    bpy.ops.mesh.primitive_cube_add()
+    bpy.ops.ed.undo_push(message="before")
+    addon.generate("a red mug", timeout=60)
+    bpy.ops.ed.undo()
+    assert bpy.data.objects.keys() == ["Cube"]
+    bpy.ops.ed.redo()
+    assert bpy.data.objects.keys() == ["Cube", "a red mug"]
+
+
+def test_mesh_file_of_something_else(addon):
+    bpy.ops.mesh.primitive_cube_add()
+    assert addon.mesh_file(bpy.context.object) is None
+
+
+def test_backend_is_started_once(addon):
+    addon.generate("one", timeout=60)
+    pid = part("backend_process").Announcement.read(session().backend.data).pid
+    addon.generate("two", timeout=60)
+    assert part("backend_process").Announcement.read(session().backend.data).pid == pid
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [("", "The prompt is empty: say what to make"), ("fail please", "The disk is full: make room")],
+)
+def test_the_backends_sentences_reach_the_script(addon, prompt, message):
+    with pytest.raises(RuntimeError, match=message):
+        bpy.ops.mvdream.generate(prompt=prompt)
+    with pytest.raises(RuntimeError, match=f"^{message}"):
+        addon.generate(prompt)
+    assert len(bpy.data.objects) == 0
+    assert not session().busy
+    assert session().unfinished == []
+
+
+def test_a_second_generate_is_refused(addon):
+    session().generate({"prompt": "slow one"}, part("pending").Place())
+    with pytest.raises(RuntimeError, match='still making "slow one"'):
+        bpy.ops.mvdream.generate(prompt="a red mug")
+    assert session().job.prompt == "slow one"
+    bpy.ops.mvdream.cancel()
+    assert not session().busy
+
+
+def test_cancel_reaches_the_backend(addon):
+    runtime = part("runtime")
+    session().generate({"prompt": "slow one"}, part("pending").Place())
+    runtime_steps(lambda: session().job.fraction == 0.5)
+    bpy.ops.mvdream.cancel()
+    assert session().job.headline == "Cancelling"
+    with pytest.raises(part("errors").Cancelled):
+        runtime.finish(30)
+    assert session().job.phase is part("job").Phase.CANCELLED
+    assert session().unfinished == []
+    assert session().error is None
+
+
+def test_timeout_cancels(addon):
+    with pytest.raises(TimeoutError):
+        addon.generate("slow one", timeout=2.5)
+    assert not session().busy
+
+
+def test_killed_in_the_middle_then_restarted(addon):
+    with pytest.raises(RuntimeError, match="The backend ended while it was working") as caught:
+        bpy.ops.mvdream.generate(prompt="die once")
+    assert "killed on purpose" in str(caught.value)
+    assert session().error.fix == "restart"
+    assert part("panels").backend_state(session())[2] == "mvdream.restart_backend"
+    assert [pending.prompt for pending in session().unfinished] == ["die once"]
+    assert bpy.ops.mvdream.restart_backend() == {"FINISHED"}
+    assert "die once" in bpy.context.scene.objects
+    assert session().unfinished == []
+
+
+def test_a_job_is_picked_up_by_the_next_blender(addon):
+    runtime = part("runtime")
+    session().generate({"prompt": "a red mug"}, part("pending").Place(location=(0, 0, 2)))
+    runtime_steps(lambda: session().job.fraction > 0)
+    # Blender goes while the job runs: the backend is left to it.
+    pid = part("backend_process").Announcement.read(session().backend.data).pid
+    runtime.stop()
+    os.kill(pid, 0)
+    runtime.start()
+    assert [pending.prompt for pending in session().unfinished] == ["a red mug"]
+    assert bpy.ops.mvdream.resume() == {"FINISHED"}
+    assert tuple(bpy.data.objects["a red mug"].location) == (0, 0, 2)
+    assert part("backend_process").Announcement.read(session().backend.data).pid == pid
+
+
+def test_a_job_can_be_forgotten(addon):
+    with pytest.raises(RuntimeError):
+        bpy.ops.mvdream.generate(prompt="die once")
+    bpy.ops.mvdream.forget(job=session().unfinished[0].id)
+    assert session().unfinished == []
+
+
+def test_not_installed(addon, monkeypatch):
+    monkeypatch.delenv("MVDREAM_BACKEND_PYTHON")
+    with pytest.raises(RuntimeError, match="not installed yet"):
+        bpy.ops.mvdream.generate(prompt="a red mug")
+    assert session().error.fix == "install"
+    with pytest.raises(RuntimeError, match="Allow Online Access"):
+        bpy.ops.mvdream.install_backend()
+
+
+def test_named_python_that_does_not_exist(addon, monkeypatch, tmp_path):
+    monkeypatch.setenv("MVDREAM_BACKEND_PYTHON", str(tmp_path / "none"))
+    with pytest.raises(RuntimeError, match="There is no Python at"):
+        bpy.ops.mvdream.generate(prompt="a red mug")
+
+
+def test_remote_backend(addon, tmp_path):
+    from fake_backend import FakeBackend
+
+    server = FakeBackend(tmp_path / "far", "far token").start()
+    preferences = part("preferences").preferences()
+    preferences.remote_url, preferences.remote_token = server.url, "far token"
+    try:
+        assert addon.generate("a red mug", timeout=60).name == "a red mug"
+        assert session().backend.running is False
+        preferences.remote_token = "wrong"
+        with pytest.raises(RuntimeError, match="does not accept the token"):
+            addon.generate("a red mug", timeout=60)
+    finally:
+        preferences.remote_url = preferences.remote_token = ""
+        server.stop()
+
+
+def test_nothing_of_blenders_data_is_kept(addon):
+    addon.generate("a red mug", timeout=60)
+    seen, found = set(), []
+
+    def walk(value, path, depth=0):
+        if id(value) in seen or depth > 6:
+            return
+        seen.add(id(value))
+        if isinstance(value, bpy.types.bpy_struct):
+            found.append(path)
+        elif isinstance(value, dict):
+            for key, entry in value.items():
+                walk(entry, f"{path}[{key!r}]", depth + 1)
+        elif isinstance(value, (list, tuple, set)):
+            for entry in value:
+                walk(entry, f"{path}[]", depth + 1)
+        elif hasattr(value, "__dict__") and not isinstance(value, (type, type(os))):
+            walk(vars(value), path, depth + 1)
+
+    walk(session(), "session")
+    assert found == []
+
+
+def test_the_timer_does_the_same(addon, monkeypatch):
+    """What a window does, without one: the timer's function, called by hand."""
+    runtime = part("runtime")
+    session().generate({"prompt": "a red mug"}, part("pending").Place())
+    for _ in range(2000):
+        if runtime._tick() is None:
+            break
+        part("runtime").time.sleep(0.01)
+    assert session().error is None
+    assert "a red mug" in bpy.data.objects
+
+
+def test_a_hand_on_the_scene_is_waited_for(addon, monkeypatch):
+    importer = part("importer")
+    hands_off = [False]
+    monkeypatch.setattr(importer, "_hands_off", lambda: hands_off[0])
+    session().generate({"prompt": "a red mug"}, part("pending").Place())
+    runtime_steps(lambda: session().job.phase is part("job").Phase.PLACING)
+    for _ in range(20):
+        session().tick()
+    assert len(bpy.data.objects) == 0
+    hands_off[0] = True
+    part("runtime").finish(30)
+    assert "a red mug" in bpy.data.objects
+
+
+def runtime_steps(condition):
+    """Drive the session until something holds."""
+    time = part("runtime").time
+    limit = time.monotonic() + 60
+    while not condition():
+        assert session().tick(), session().error
+        assert time.monotonic() < limit
+        time.sleep(0.01)

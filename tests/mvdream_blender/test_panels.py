@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Panels draw in every state and change nothing. The layout is a recorder: drawing needs a window, the logic does not."""
+
+import pytest
+
+bpy = pytest.importorskip("bpy")
+
+from conftest import part  # noqa: E402
+
+
+class Layout:
+    """Takes what a panel may ask of a UILayout and writes it down."""
+
+    def __init__(self, seen):
+        object.__setattr__(self, "seen", seen)
+
+    def __setattr__(self, name, value):
+        assert name in bpy.types.UILayout.bl_rna.properties, f"UILayout has no {name}"
+
+    def __getattr__(self, name):
+        assert name in bpy.types.UILayout.bl_rna.functions, f"UILayout has no {name}()"
+        known = set(bpy.types.UILayout.bl_rna.functions[name].parameters.keys())
+
+        def call(*arguments, **values):
+            assert set(values) <= known, f"{name}() takes no {set(values) - known}"
+            if icon := values.get("icon"):
+                assert icon in bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items
+            self.seen.append((name, arguments, values))
+            if name == "prop":
+                assert arguments[1] in arguments[0].bl_rna.properties
+            if name == "operator" and arguments[0].startswith("mvdream."):
+                assert hasattr(bpy.types, "MVDREAM_OT_" + arguments[0].split(".")[1])
+            return Layout(self.seen) if name in ("row", "column", "box") else type("Properties", (), {})()
+
+        return call
+
+
+def draw(name="MVDREAM_PT_generate"):
+    seen = []
+    cls = getattr(part("panels"), name)
+    cls.draw(type("Panel", (), {"layout": Layout(seen)})(), bpy.context)
+    return seen
+
+
+def operators(seen):
+    return [arguments[0] for name, arguments, _ in seen if name == "operator"]
+
+
+def labels(seen):
+    return [values["text"] for name, _, values in seen if name == "label"]
+
+
+def session():
+    return part("runtime").session()
+
+
+def test_idle(addon):
+    seen = draw()
+    assert operators(seen) == ["mvdream.generate"]
+    assert [arguments[1] for name, arguments, _ in seen if name == "prop"] == [
+        "prompt",
+        "negative_prompt",
+        "seed",
+        "preset",
+    ]
+
+
+def test_not_installed_offers_to_install(addon, monkeypatch):
+    monkeypatch.delenv("MVDREAM_BACKEND_PYTHON")
+    session().refresh()
+    assert operators(draw()) == ["mvdream.install_backend"]
+    assert operators(draw("MVDREAM_PT_backend")) == ["mvdream.install_backend"]
+
+
+def test_working(addon):
+    session().generate({"prompt": "slow"}, part("pending").Place())
+    session().job.apply(
+        {
+            "id": "1",
+            "status": "running",
+            "stage": "distil",
+            "step": 5,
+            "steps": 10,
+            "progress": 0.5,
+            "seconds_left": 30,
+        }
+    )
+    seen = draw()
+    assert ("progress", (), {"factor": 0.5, "text": "50 %  about 30 s left"}) in seen
+    assert operators(seen) == ["mvdream.cancel"]
+    assert "Shaping the object, step 5 of 10" in labels(seen)
+    session().cancel()
+
+
+def test_the_whole_error_with_its_button(addon):
+    message = "The model does not know 'gryphon'. It knows: " + ", ".join(
+        f"word{number}" for number in range(80)
+    )
+    for fix, operator in (
+        ("install", "mvdream.install_backend"),
+        ("restart", "mvdream.restart_backend"),
+        ("preferences", "preferences.addon_show"),
+    ):
+        session().error = part("errors").MVDreamError(message, fix)
+        seen = draw()
+        assert operator in operators(seen)
+        assert "".join("".join(labels(seen)).split()) == "".join(message.split())
+
+
+def test_unfinished_jobs_can_be_resumed_or_discarded(addon):
+    session().unfinished = [part("pending").PendingJob("7", "a red mug", part("pending").Place(), 1)]
+    assert operators(draw())[-2:] == ["mvdream.resume", "mvdream.forget"]
+
+
+def test_installing(addon):
+    session().doing = "install"
+    session().installing = part("environment").InstallProgress("Downloading torch", 0.25)
+    seen = draw("MVDREAM_PT_backend")
+    assert ("progress", (), {"factor": 0.25, "text": "25 %"}) in seen
+    assert operators(seen) == ["mvdream.cancel"]
+    session().doing = ""
+
+
+def test_drawing_changes_nothing(addon):
+    revision = session().revision
+    draw()
+    draw("MVDREAM_PT_backend")
+    assert session().revision == revision
+    assert not session().busy
+
+
+def test_without_a_session(addon):
+    runtime = part("runtime")
+    runtime.stop()
+    assert draw() == []
+    runtime.start()
