@@ -21,7 +21,7 @@ from backend.service.store import JobStore, now
 log = logging.getLogger(__name__)
 
 WORKER_COMMAND = (sys.executable, "-m", "backend.service.worker")
-GRACE = 2.0
+GRACE = 1.0
 RETRY = 1.0
 
 
@@ -173,6 +173,8 @@ class Supervisor:
         values: dict[str, Any] = {"seconds_left": None, "ended": now()}
         if isinstance(run.outcome, messages.DoneMessage):
             # Also when the interpreter crashed afterwards, as some drivers make it: the files are there.
+            if code:
+                log.warning("The worker of job %s was done, but ended with code %d", run.job_id, code)
             names = [name for name in run.outcome.files if files.locate(folder, name)]
             return values | {"status": Status.DONE, "progress": 1.0, "message": "Done", "files": names}
         if run.stop is _Stop.CANCEL:

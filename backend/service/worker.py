@@ -125,7 +125,8 @@ def _offer_for_the_kill() -> None:
 
 def _end_with_the_server(stop: threading.Event) -> None:
     """Waits for the end of standard input, asks the job to stop, and after a grace ends the process group."""
-    while sys.stdin.buffer.read(4096):
+    # Not sys.stdin: a thread that waits in it makes the interpreter's own end fail.
+    while os.read(0, 4096):
         pass
     stop.set()
     time.sleep(ORPHAN_GRACE)

@@ -88,7 +88,9 @@ def test_one_after_the_other_also_after_a_failure(play: Callable) -> None:
     play(story)
 
 
-def test_what_libraries_print_is_no_message(play: Callable, tmp_path: Path) -> None:
+def test_what_libraries_print_is_no_message_and_the_worker_ends_well(
+    play: Callable, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async def story(supervisor: Supervisor, store: JobStore) -> None:
         store.add("one", "generate", {"prompt": "chatty"})
         supervisor.wake()
@@ -96,7 +98,10 @@ def test_what_libraries_print_is_no_message(play: Callable, tmp_path: Path) -> N
         assert _job(store, "one").status is Status.DONE
 
     play(story)
-    assert "forged" in (tmp_path / "jobs" / "one" / "worker.log").read_text()
+    log = (tmp_path / "jobs" / "one" / "worker.log").read_text()
+    assert "forged" in log
+    assert "Fatal" not in log
+    assert "ended with code" not in caplog.text
 
 
 def test_cancel_lets_the_worker_end_by_itself_and_resume_goes_on(play: Callable, tmp_path: Path) -> None:
