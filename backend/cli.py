@@ -63,7 +63,9 @@ def build_parser() -> argparse.ArgumentParser:
     for name in COMMANDS:
         try:
             module = importlib.import_module(f"backend.commands.{name}")
-        except ModuleNotFoundError:
+        except ModuleNotFoundError as error:
+            if error.name != f"backend.commands.{name}":
+                raise
             continue  # still being written
         module.add_parser(subparsers)
         # The command's function is bound here, so that a command module has nothing to remember.
