@@ -28,7 +28,9 @@ def generate(
     timeout: float | None = None,
     progress: "Callable[[Job], None] | None" = None,
 ) -> "bpy.types.Object":
-    """Make an object from a prompt and wait until it stands in the scene, at the 3D cursor. Blocks a window if there is one.
+    """Make an object from a prompt and wait until it stands in the scene, at the 3D cursor.
+
+    It blocks the window if there is one; `bpy.ops.mvdream.generate` does not.
 
     Args:
         prompt: what to make, such as "a red mug".
@@ -36,7 +38,8 @@ def generate(
         seed: 0 to 2**31 - 1; the same seed gives the same mesh on the same machine.
         preset: "draft" or "standard".
         timeout: seconds it may take; None for no limit. What is running then is cancelled.
-        progress: called with the job when there is news: `job.fraction` (0..1), `job.headline`, `job.seconds_left`.
+        progress: called with the job when there is news: `job.fraction` (0..1), `job.headline`,
+            `job.seconds_left`.
 
     Returns:
         The new object: selected, active, one undo step.

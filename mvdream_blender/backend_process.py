@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The backend as a child process: attach to a running one, start one, notice its death. Never imports bpy.
 
-The backend outlives Blender while it works: it announces itself in `service.json`, and the next Blender attaches to
-it. With nothing to do it ends by itself.
+The backend outlives Blender while it works: it announces itself in `service.json`, and the next Blender
+attaches to it. With nothing to do it ends by itself.
 """
 
 import json
@@ -69,7 +69,7 @@ class BackendProcess:
 
     @property
     def died(self) -> bool:
-        """True where there was a backend, nobody stopped it, and it is gone. One that ended by itself tidied up."""
+        """True where there was a backend, nobody stopped it, and it is gone without having tidied up."""
         if self._attached is None or self.running:
             return False
         return Announcement.read(self.data) == self._attached
@@ -94,7 +94,7 @@ class BackendProcess:
         return (yield from self._start(python))
 
     def stop(self) -> None:
-        """End the backend, ours or attached. Its running job goes on from its checkpoint at the next start."""
+        """End the backend, ours or attached. Its job goes on from its checkpoint at the next start."""
         attached, child = self._attached, self._child
         self._attached = self._child = None
         if attached is not None and is_alive(attached.pid):
@@ -121,8 +121,8 @@ class BackendProcess:
             return client
         if health.get("jobs_running"):
             raise MVDreamError(
-                f"A backend of version {health.get('version')} is still working on a job; this add-on is version "
-                f"{self.version}. Wait until the job is done, then try again."
+                f"A backend of version {health.get('version')} is still working on a job; this add-on is "
+                f"version {self.version}. Wait until the job is done, then try again."
             )
         log.info("Replacing the backend of version %s", health.get("version"))
         yield from _end(announced.pid)
@@ -134,7 +134,7 @@ class BackendProcess:
         self._child = self._spawn(python, token)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            # The token tells ours from a stale file; the pid does not, a venv on Windows puts a launcher between.
+            # The token tells ours from a stale file; the pid does not: on Windows venvs have a launcher.
             announced = Announcement.read(self.data)
             if announced is not None and announced.token == token:
                 client = Client(announced.url, token)
@@ -157,8 +157,8 @@ class BackendProcess:
     def _spawn(self, python: Path, token: str) -> ChildProcess:
         command = [str(python), "-m", "backend", "serve", "--data-dir", str(self.data)]
         command += ["--port", "0", "--exit-when-idle", str(IDLE_SECONDS)]
-        # PYTHONPATH and not the working folder: Windows can't replace a folder that a process stands in. The byte code
-        # goes to the data folder, for the add-on's own may be read-only.
+        # PYTHONPATH and not the working folder: Windows can't replace a folder that a process stands in.
+        # The byte code goes to the data folder, for the add-on's own may be read-only.
         settings = {
             "MVDREAM_TOKEN": token,
             "PYTHONPATH": str(self.source),

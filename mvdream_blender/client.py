@@ -21,7 +21,7 @@ def parse_url(url: str) -> SplitResult:
     """The checked address of a backend.
 
     Raises:
-        MVDreamError: not http(s), no host, a bad port, or http to another machine (the token would travel readable).
+        MVDreamError: not http(s), no host, a bad port, or http to another machine, which anyone could read.
     """
     try:
         parts = urlsplit(url.strip().rstrip("/"))
@@ -36,8 +36,8 @@ def parse_url(url: str) -> SplitResult:
         raise MVDreamError("The backend's URL takes no user name, query or fragment.", fix="preferences")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise MVDreamError(
-            f"http would send the token to {parts.hostname} readable for everyone on the way: use https, or a tunnel "
-            f"(ssh -L 8000:127.0.0.1:PORT {parts.hostname}) and http://127.0.0.1:8000.",
+            f"http would send the token to {parts.hostname} readable for everyone on the way: use https, or "
+            f"a tunnel (ssh -L 8000:127.0.0.1:PORT {parts.hostname}) and http://127.0.0.1:8000.",
             fix="preferences",
         )
     return parts
@@ -46,7 +46,8 @@ def parse_url(url: str) -> SplitResult:
 class Client:
     """Talks to one backend. Every method is a generator of steps; see `tasks`.
 
-    All of them raise Unreachable where no answer comes, and Refused with the backend's own sentence where it says no.
+    All of them raise Unreachable where no answer comes, and Refused with the backend's own sentence where it
+    says no.
     """
 
     def __init__(self, url: str, token: str, timeout: float = 20.0) -> None:

@@ -51,7 +51,8 @@ class Configuration:
             python = Path(self.python).expanduser()
             if not python.is_file():
                 raise MVDreamError(
-                    f"There is no Python at {python}: correct it in the add-on's preferences or in {PYTHON_VARIABLE}.",
+                    f"There is no Python at {python}: correct it in the add-on's preferences or in "
+                    f"the variable {PYTHON_VARIABLE}.",
                     fix="preferences",
                 )
             return python

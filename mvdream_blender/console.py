@@ -10,7 +10,7 @@ WIDTH = 24
 
 
 class ConsoleProgress:
-    """A bar that is redrawn on a terminal; elsewhere (a log) a line for each stage and each tenth of the way."""
+    """A bar redrawn on a terminal; elsewhere (a log) a line for each stage and each tenth of the way."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr

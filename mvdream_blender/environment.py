@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The backend's own Python environment: made once, marked when complete, never half used. Never imports bpy.
 
-It is a venv in the extension's user folder made with Blender's Python, so that nothing is installed into Blender
-and no other Python is needed.
+It is a venv in the extension's user folder made with Blender's Python, so that nothing is installed into
+Blender and no other Python is needed.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ CHECK = "import fastapi, pydantic, torch, diffusers"
 
 @dataclass
 class InstallProgress:
-    """How far an installation is, for the panel. `fraction` is that of the file being fetched, None between files."""
+    """How far an installation is. `fraction` is that of the file being fetched, None between files."""
 
     message: str = "Preparing"
     fraction: float | None = None
@@ -126,7 +126,8 @@ class Environment:
         free = shutil.disk_usage(place).free
         if free < NEEDED_BYTES:
             raise MVDreamError(
-                f"The backend needs {NEEDED_BYTES >> 30} GB of disk space at {place}, {free / (1 << 30):.1f} GB are free."
+                f"The backend needs {NEEDED_BYTES >> 30} GB of disk space at {place}; "
+                f"{free / (1 << 30):.1f} GB are free. Make room, then install again."
             )
 
     def _failure(self) -> str:
@@ -140,9 +141,11 @@ class Environment:
         ):
             reason = "The package index can't be reached: check the network, then install again."
         elif "WinError 206" in tail or "Enable Long Path" in tail:
-            reason = "Windows allows no path this long: switch on its long paths (LongPathsEnabled), then install again."
+            reason = "Windows allows no path this long: switch on LongPathsEnabled, then install again."
         elif "ensurepip" in tail:
-            reason = f"{self.base_python} can't make environments: its venv package is missing (python3-venv on Debian)."
+            reason = (
+                f"{self.base_python} can't make environments: python3-venv is missing (so Debian calls it)."
+            )
         return f"{reason}\nThe end of {self.log_file}:\n{tail}"
 
     def _identity(self) -> dict[str, str]:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One HTTP request and its answer on a non-blocking socket. Never imports bpy.
 
-Each `poll` goes through the phases (resolve, connect, TLS, send, receive) as far as the network allows. The request asks
-the server to close the connection, so the answer ends where the stream ends, and the standard library parses it.
+Each `poll` goes through the phases (resolve, connect, TLS, send, receive) as far as the network allows. The
+request asks the server to close the connection, so the answer ends where the stream ends, and the standard
+library parses it.
 """
 
 import http.client

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The story of one generation as steps: submit, follow, fetch the mesh, put it in the scene. Never imports bpy."""
+"""The story of one generation: submit, follow, fetch the mesh, put it in the scene. Never imports bpy."""
 
 import logging
 from collections.abc import Callable

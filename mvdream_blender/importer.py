@@ -23,11 +23,11 @@ class MVDREAM_OT_import_result(bpy.types.Operator):
     bl_label = "Import MVDream Result"
     bl_options = {"INTERNAL", "UNDO"}
 
-    filepath: bpy.props.StringProperty(subtype="FILE_PATH")  # type: ignore[valid-type]
-    prompt: bpy.props.StringProperty()  # type: ignore[valid-type]
-    job: bpy.props.StringProperty()  # type: ignore[valid-type]
-    settings: bpy.props.StringProperty(default="{}")  # type: ignore[valid-type]
-    location: bpy.props.FloatVectorProperty(size=3, subtype="TRANSLATION")  # type: ignore[valid-type]
+    filepath: bpy.props.StringProperty(subtype="FILE_PATH")
+    prompt: bpy.props.StringProperty()
+    job: bpy.props.StringProperty()
+    settings: bpy.props.StringProperty(default="{}")
+    location: bpy.props.FloatVectorProperty(size=3, subtype="TRANSLATION")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
@@ -40,7 +40,9 @@ class MVDREAM_OT_import_result(bpy.types.Operator):
 
 
 def deliver(mesh: Path, job: Job, place: Place) -> Steps[str]:
-    """Put the mesh into the scene as one undo step, as soon as the user's hands are off it; returns the object's name.
+    """Put the mesh into the scene as one undo step, as soon as the user's hands are off it.
+
+    Returns the object's name.
 
     Raises:
         MVDreamError: the file can't be read as a mesh.
@@ -110,7 +112,7 @@ def place_glb(
 
 
 def _import(context: bpy.types.Context, file: Path) -> list[bpy.types.Object]:
-    """Blender's own importer, into the scene's root collection: the active one may be excluded, where it fails."""
+    """Blender's own importer, into the scene's root collection: in an excluded one it fails."""
     layer = context.view_layer
     active_name = layer.active_layer_collection.name
     layer.active_layer_collection = layer.layer_collection
@@ -194,7 +196,7 @@ def _remove(items: list[bpy.types.Object]) -> None:
 
 
 def _hands_off() -> bool:
-    """False while the user is in another mode than Object or in the middle of a grab: the scene is theirs then."""
+    """False while the user is not in Object Mode, or in the middle of a grab: the scene is theirs then."""
     if bpy.app.background:
         return True
     context = bpy.context

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sidebar: what to make, how far it is, what went wrong and the button that fixes it. Drawing changes nothing."""
+"""The sidebar: what to make, how far it is, what went wrong and the button that fixes it.
+
+Drawing changes nothing.
+"""
 
 import bpy
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Jobs whose result is not in a scene yet, on disk, so that a Blender that crashed can pick them up. No bpy."""
+"""Jobs whose result is not in a scene yet, on disk, for the Blender after a crash. Never imports bpy."""
 
 import json
 import os

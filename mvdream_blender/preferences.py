@@ -11,17 +11,17 @@ class MVDREAM_AP_preferences(bpy.types.AddonPreferences):
 
     bl_idname = ADDON
 
-    backend_python: bpy.props.StringProperty(  # type: ignore[valid-type]
+    backend_python: bpy.props.StringProperty(
         name="Python",
         description="A Python that has the backend's packages. Empty: the add-on makes its own environment",
         subtype="FILE_PATH",
     )
-    remote_url: bpy.props.StringProperty(  # type: ignore[valid-type]
+    remote_url: bpy.props.StringProperty(
         name="Remote backend",
-        description="Address of a backend on another machine, such as http://127.0.0.1:8000 at the end of an SSH "
-        "tunnel, or https. Empty: a backend on this machine, started when needed",
+        description="Address of a backend on another machine, such as http://127.0.0.1:8000 at the end of an "
+        "SSH tunnel, or https. Empty: a backend on this machine, started when needed",
     )
-    remote_token: bpy.props.StringProperty(  # type: ignore[valid-type]
+    remote_token: bpy.props.StringProperty(
         name="Token",
         description="The token of the remote backend (MVDREAM_TOKEN there)",
         subtype="PASSWORD",
@@ -42,6 +42,6 @@ class MVDREAM_AP_preferences(bpy.types.AddonPreferences):
 
 
 def preferences() -> MVDREAM_AP_preferences | None:
-    """The add-on's preferences; None where it was registered without being enabled (a script that imports it)."""
+    """The add-on's preferences; None where it was registered without being enabled (by a script)."""
     addon = bpy.context.preferences.addons.get(ADDON)
     return addon.preferences if addon is not None else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The backend's presets as the panel offers them; a test compares them with the backend's. Never imports bpy."""
+"""The presets that the panel offers; a test compares them with the backend's. Never imports bpy."""
 
 PRESETS: tuple[tuple[str, str, str], ...] = (
     ("draft", "Draft", "Half the steps: the shape and the colours, quickly"),

@@ -23,7 +23,7 @@ _FOREIGN = (
 
 
 def child_flags() -> dict[str, Any]:
-    """Arguments of Popen: a group of its own (Ctrl-C in Blender's terminal is not for it), no console window."""
+    """Arguments of Popen: a group of its own (Ctrl-C in the terminal is not for it), no console window."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"start_new_session": True}
@@ -43,7 +43,7 @@ def is_alive(pid: int) -> bool:
     if sys.platform == "win32":
         return _is_alive_windows(pid)
     try:
-        # A child of ours that ended stays as a zombie, which kill takes for alive, until somebody fetches its status.
+        # A child of ours that ended stays as a zombie, which kill takes for alive, until somebody asks.
         if os.waitpid(pid, os.WNOHANG)[0] == pid:
             return False
     except ChildProcessError:

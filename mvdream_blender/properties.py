@@ -9,19 +9,19 @@ from .presets import DEFAULT_PRESET, LARGEST_SEED, PRESETS
 class MVDREAM_PG_settings(bpy.types.PropertyGroup):
     """The panel's inputs. What is going on is in the session and never in the file."""
 
-    prompt: bpy.props.StringProperty(  # type: ignore[valid-type]
+    prompt: bpy.props.StringProperty(
         name="Prompt", description="What to make, such as: a red mug", maxlen=300
     )
-    negative_prompt: bpy.props.StringProperty(  # type: ignore[valid-type]
+    negative_prompt: bpy.props.StringProperty(
         name="Negative Prompt", description="What to keep away from", maxlen=300
     )
-    seed: bpy.props.IntProperty(  # type: ignore[valid-type]
+    seed: bpy.props.IntProperty(
         name="Seed",
         description="The same seed gives the same object on the same machine",
         min=0,
         max=LARGEST_SEED,
     )
-    preset: bpy.props.EnumProperty(  # type: ignore[valid-type]
+    preset: bpy.props.EnumProperty(
         name="Preset", description="How much time to spend", items=PRESETS, default=DEFAULT_PRESET
     )
 

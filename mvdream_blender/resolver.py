@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Host name -> addresses without blocking. Never imports bpy.
 
-The system's resolver blocks for seconds on a bad network and knows no other way, so a name is looked up in a child
-process. Numbers and "localhost", which the local backend uses, need none.
+The system's resolver blocks for seconds on a bad network and knows no other way, so a name is looked up in a
+child process. Numbers and "localhost", which the local backend uses, need none.
 """
 
 import ipaddress

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the add-on is doing now: one job or one installation at a time, and what there is to show. Never imports bpy."""
+"""What the add-on is doing now, one thing at a time, and what there is to show. Never imports bpy."""
 
 import logging
 from pathlib import Path
@@ -95,8 +95,8 @@ class Session:
         self._refuse_second()
         if not self.configuration.online:
             raise MVDreamError(
-                "The backend's packages come from the internet, and Blender is set to stay offline: allow it in "
-                "Preferences > System > Network > Allow Online Access, then install again.",
+                "The backend's packages come from the internet, and Blender is set to stay offline: allow it "
+                "in Preferences > System > Network > Allow Online Access, then install again.",
                 fix="install",
             )
         self.backend.stop()  # a running one holds its files open, which Windows does not allow to be replaced
@@ -218,7 +218,8 @@ class Session:
         python = configuration.backend_python()
         if python is None:
             raise MVDreamError(
-                "The backend is not installed yet: press Install Backend, or call bpy.ops.mvdream.install_backend().",
+                "The backend is not installed yet: press Install Backend, "
+                "or call bpy.ops.mvdream.install_backend().",
                 fix="install",
             )
         return (yield from self.backend.connect(python))

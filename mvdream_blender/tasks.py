@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Work that waits without blocking, and without threads. Never imports bpy.
 
-A piece of work is a generator. It yields things to wait for (a request, a child process, a delay) and is resumed
-when they are there; `yield from` composes it. In a window `bpy.app.timers` calls `Task.tick`; without one,
-`run` does so until the work is done.
+A piece of work is a generator. It yields things to wait for (a request, a child process, a delay) and is
+resumed when they are there; `yield from` composes it. In a window `bpy.app.timers` calls `Task.tick`; without
+one, `run` does so until the work is done.
 """
 
 import time
@@ -17,7 +17,7 @@ class Waitable(Protocol):
     """Something that will be ready at some time."""
 
     def poll(self) -> bool:
-        """Go on as far as possible without blocking; True when there is nothing left to wait for. Never raises."""
+        """Go on as far as possible without blocking; True when there is nothing to wait for. Never raises."""
 
     def close(self) -> None:
         """Give up and free what is held. May be called at any time, more than once."""

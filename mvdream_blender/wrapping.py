@@ -13,7 +13,7 @@ def letters(width: float, ui_scale: float = 1.0) -> int:
 
 
 def lines(text: str, width: int) -> list[str]:
-    """All of `text` in lines of at most `width` letters; its own line breaks stay, long words and paths are broken."""
+    """All of `text` in lines of at most `width` letters; its own line breaks stay, long words are broken."""
     result: list[str] = []
     for paragraph in text.splitlines():
         result += textwrap.wrap(paragraph, width, break_on_hyphens=False) or [""]

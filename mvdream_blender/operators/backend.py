@@ -22,7 +22,7 @@ class _IdleOperator:
 
 
 class MVDREAM_OT_install_backend(_IdleOperator, bpy.types.Operator):
-    """Make the backend's own Python environment and fetch its packages (some GB). Blender's Python is left alone"""
+    """Make the backend's own Python environment and fetch its packages, some GB"""
 
     bl_idname = "mvdream.install_backend"
     bl_label = "Install Backend"

@@ -17,11 +17,11 @@ class MVDREAM_OT_generate(bpy.types.Operator):
     # Without UNDO: placing the object is the one step, and the redo panel must not start a second job.
     bl_options = {"REGISTER"}
 
-    prompt: bpy.props.StringProperty(name="Prompt", options={"SKIP_SAVE"})  # type: ignore[valid-type]
-    negative_prompt: bpy.props.StringProperty(name="Negative Prompt", options={"SKIP_SAVE"})  # type: ignore[valid-type]
-    seed: bpy.props.IntProperty(name="Seed", min=0, max=LARGEST_SEED, options={"SKIP_SAVE"})  # type: ignore[valid-type]
+    prompt: bpy.props.StringProperty(name="Prompt", options={"SKIP_SAVE"})
+    negative_prompt: bpy.props.StringProperty(name="Negative Prompt", options={"SKIP_SAVE"})
+    seed: bpy.props.IntProperty(name="Seed", min=0, max=LARGEST_SEED, options={"SKIP_SAVE"})
     # A plain text: the backend knows which presets there are, and says so.
-    preset: bpy.props.StringProperty(name="Preset", default=DEFAULT_PRESET, options={"SKIP_SAVE"})  # type: ignore[valid-type]
+    preset: bpy.props.StringProperty(name="Preset", default=DEFAULT_PRESET, options={"SKIP_SAVE"})
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """From a button or the operator search: what the panel says, where the caller says nothing."""

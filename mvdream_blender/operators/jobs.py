@@ -28,7 +28,7 @@ class MVDREAM_OT_cancel(bpy.types.Operator):
 class _UnfinishedOperator:
     """What the two operators on unfinished jobs share: which job is meant."""
 
-    job: bpy.props.StringProperty(name="Job", options={"SKIP_SAVE"})  # type: ignore[valid-type]
+    job: bpy.props.StringProperty(name="Job", options={"SKIP_SAVE"})
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The add-on as Blender loads it: an extension in a throw-away profile. Tests of the parts without bpy run anywhere."""
+"""The add-on as Blender loads it: an extension in a throw-away profile.
+
+Tests of the parts without bpy run anywhere.
+"""
 
 import importlib
 import os

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The backend's HTTP interface without the work. The prompt says what happens:
 
-"" is refused, "fail ..." fails, "slow ..." runs until it is cancelled, "die once ..." kills the server the first time.
-Anything else is done after a few looks. Run as a program it takes the backend's command line.
+"" is refused, "fail ..." fails, "slow ..." runs until it is cancelled, "die once ..." kills the server the
+first time. Anything else is done after a few looks. Run as a program it takes the backend's command line.
 """
 
 import argparse

@@ -11,7 +11,7 @@ from mvdream_blender.environment import Environment, InstallProgress
 from mvdream_blender.errors import MVDreamError
 from mvdream_blender.tasks import Task, run
 
-# "-m venv FOLDER" makes a copy of itself there; pip and the check print and obey the file "behave" beside the venv.
+# "-m venv FOLDER" makes a copy of itself there; pip and the check obey the file "behave" beside it.
 FAKE = """#!/bin/sh
 if [ "$2" = venv ]; then
     mkdir -p "$3/bin" && cp "$0" "$3/bin/python"

@@ -53,7 +53,8 @@ def test_parts_without_bpy_really_are():
         if "Never imports bpy" in file.read_text(encoding="utf-8")
     ]
     assert {"client", "tasks", "session", "environment", "backend_process"} <= set(names)
-    program = f"import sys\nfor name in {names}:\n    __import__('mvdream_blender.' + name)\nassert 'bpy' not in sys.modules"
+    program = f"import sys\nfor name in {names}: __import__('mvdream_blender.' + name)\n"
+    program += "assert 'bpy' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 

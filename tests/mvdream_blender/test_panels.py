@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Panels draw in every state and change nothing. The layout is a recorder: drawing needs a window, the logic does not."""
+"""Panels draw in every state and change nothing.
+
+The layout is a recorder: drawing needs a window, the logic does not.
+"""
 
 import pytest
 
