@@ -129,10 +129,10 @@ def reconstruction_quality(vae: AutoencoderKL, rgba: Tensor, seed: int) -> dict[
 
 
 @torch.no_grad()
-def latent_statistics(vae: AutoencoderKL, rgba: Tensor, seed: int, images: int = 4096) -> tuple[float, float]:
+def latent_statistics(vae: AutoencoderKL, rgba: Tensor, seed: int, count: int = 4096) -> tuple[float, float]:
     """Mean and standard deviation of the unscaled latents of a random sample over random backgrounds."""
     generator = torch.Generator(rgba.device).manual_seed(seed)
-    chosen = torch.randint(len(rgba), (min(images, len(rgba)),), device=rgba.device, generator=generator)
+    chosen = torch.randint(len(rgba), (min(count, len(rgba)),), device=rgba.device, generator=generator)
     latents = []
     for part in chosen.split(_VALIDATION_BATCH):
         images = composite(rgba[part], random_colours(len(part), rgba.device, generator))

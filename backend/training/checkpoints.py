@@ -2,6 +2,7 @@
 """Checkpoints from which a training goes on exactly as if it had never stopped."""
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -57,5 +58,5 @@ def read_checkpoint(folder: Path) -> dict[str, Any]:
         )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error}). Leave --resume away to begin anew.") from error
+    except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise UserError(f"{path} is damaged. Leave --resume away to begin anew.") from error
