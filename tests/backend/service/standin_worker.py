@@ -51,23 +51,28 @@ def generate(
 def _endless(folder: Path, report: Callable[[Progress], None], cancelled: Callable[[], bool]) -> None:
     checkpoint = folder / "checkpoint.json"
     first = int(checkpoint.read_text()) if checkpoint.exists() else 0
-    (folder / "started_at.json").write_text(str(first))
-    (folder / "pid.json").write_text(str(os.getpid()))
+    _note(folder / "started_at.json", first)
+    _note(folder / "pid.json", os.getpid())
     for step in range(first + 1, STEPS):
         if cancelled():
             raise Cancelled
-        beside = checkpoint.with_suffix(".tmp")
-        beside.write_text(str(step))
-        beside.replace(checkpoint)
+        _note(checkpoint, step)
         report(Progress("distil", step, STEPS, step / STEPS, None, f"from {first}"))
         time.sleep(0.02)
 
 
 def _stubborn(folder: Path, report: Callable[[Progress], None]) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"])
-    (folder / "child.json").write_text(str(child.pid))
+    _note(folder / "child.json", child.pid)
     report(Progress("distil", message="Ignoring you"))
     time.sleep(120)
+
+
+def _note(path: Path, number: int) -> None:
+    """For the test to read at any time: never half written."""
+    beside = path.with_suffix(".tmp")
+    beside.write_text(str(number))
+    beside.replace(path)
 
 
 def _crash() -> None:
