@@ -122,7 +122,7 @@ def test_divergence_is_told(tmp_path: Path) -> None:
     loop = _loop(tmp_path)
     with torch.no_grad():
         loop.task.trained["line"].weight.fill_(float("nan"))
-    with pytest.raises(UserError, match="diverged.* at step 10"):
+    with pytest.raises(UserError, match=r"diverged.* at step 10"):
         loop.run()
 
 

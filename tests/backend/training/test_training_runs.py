@@ -16,7 +16,7 @@ from backend.diffusion import load
 from backend.errors import UserError
 from backend.training.autoencoder import AutoencoderOptions
 from backend.training.loop import LoopOptions
-from backend.training.multiview import MultiViewOptions
+from backend.training.multiview import MultiViewOptions, MultiViewTask
 from backend.training.runs import RunOptions, train_autoencoder, train_multiview
 
 LOOP = LoopOptions(steps=4, log_every=2, validate_every=4, checkpoint_every=2)
@@ -74,17 +74,22 @@ def test_the_model_loads_samples_and_knows_its_words(model: Path, tmp_path: Path
 
 
 def test_interrupted_training_gives_the_same_model(
-    model: Path, autoencoder: Path, dataset_tar: Path, tmp_path: Path
+    model: Path, autoencoder: Path, dataset_tar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = MultiViewOptions(batch=2, backgrounds=1)
-    half = dataclasses.replace(LOOP, pause_after=0.0)
-    run = _run(dataset_tar, tmp_path / "tiny", loop=half)
-    paused = train_multiview(run, options, str(autoencoder), "tiny", TINY_UNET)
-    assert paused["steps"] == 0
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(MultiViewTask, "validate", _interrupt)
+        run = _run(dataset_tar, tmp_path / "tiny", loop=dataclasses.replace(LOOP, validate_every=3))
+        train_multiview(run, options, str(autoencoder), "tiny", TINY_UNET)
+    assert not (tmp_path / "tiny" / "unet").exists()
     run = _run(dataset_tar, tmp_path / "tiny", loop=dataclasses.replace(LOOP, resume=True))
     train_multiview(run, options, str(autoencoder), "tiny", TINY_UNET)
     for file in ("unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"):
         assert (tmp_path / "tiny" / file).read_bytes() == (model / file).read_bytes()
+
+
+def _interrupt(task: MultiViewTask) -> dict[str, float]:
+    raise KeyboardInterrupt
 
 
 def test_fine_tuning_starts_from_the_model(model: Path, dataset_folder: Path, tmp_path: Path) -> None:
