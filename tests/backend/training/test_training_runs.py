@@ -77,10 +77,11 @@ def test_interrupted_training_gives_the_same_model(
     model: Path, autoencoder: Path, dataset_tar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = MultiViewOptions(batch=2, backgrounds=1)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    run = _run(dataset_tar, tmp_path / "tiny", loop=dataclasses.replace(LOOP, validate_every=3))
+    with monkeypatch.context() as patch:
         patch.setattr(MultiViewTask, "validate", _interrupt)
-        run = _run(dataset_tar, tmp_path / "tiny", loop=dataclasses.replace(LOOP, validate_every=3))
-        train_multiview(run, options, str(autoencoder), "tiny", TINY_UNET)
+        with pytest.raises(KeyboardInterrupt):
+            train_multiview(run, options, str(autoencoder), "tiny", TINY_UNET)
     assert not (tmp_path / "tiny" / "unet").exists()
     run = _run(dataset_tar, tmp_path / "tiny", loop=dataclasses.replace(LOOP, resume=True))
     train_multiview(run, options, str(autoencoder), "tiny", TINY_UNET)
