@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One file that holds an optimisation in the middle: modules, optimiser, step. Safetensors, so data and never code."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
+
+
+def write_checkpoint(
+    path: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, step: int, identity: str
+) -> None:
+    """Writes beside, then renames, so that there is a whole checkpoint at any time.
+
+    Args:
+        path: of the file.
+        modules: by name; all parameters and persistent buffers are kept.
+        optimizer: its state of each parameter is kept; its settings are not.
+        step: steps taken.
+        identity: what the checkpoint belongs to; only the same identity reads it.
+    """
+    tensors = {
+        f"module.{name}.{key}": value.detach().contiguous()
+        for name, module in modules.items()
+        for key, value in module.state_dict().items()
+    }
+    for index, parameter in enumerate(_parameters(optimizer)):
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value).detach().contiguous()
+    scratch = path.with_name(path.name + ".part")
+    save_file(tensors, str(scratch), metadata={"step": str(step), "identity": identity})
+    os.replace(scratch, path)
+
+
+def read_checkpoint(
+    path: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, identity: str
+) -> int | None:
+    """Puts a checkpoint back and returns its step; None when there is none for this identity, or it is broken."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("identity") != identity:
+                log.info("The checkpoint %s belongs to other settings; starting anew.", path)
+                return None
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError) as error:
+        log.warning("The checkpoint %s can't be read (%s); starting anew.", path, error)
+        return None
+    for name, module in modules.items():
+        prefix = f"module.{name}."
+        module.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
+    _restore(optimizer, tensors)
+    return int(metadata["step"])
+
+
+def _restore(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    for index, parameter in enumerate(_parameters(optimizer)):
+        prefix = f"optimizer.{index}."
+        state = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+        # "step" stays where Adam keeps it for this device; the moments live with their parameter
+        optimizer.state[parameter] = {k: v.to(parameter.device) for k, v in state.items()}
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Progress of a whole job, and how long it will still take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from backend.progress import Progress
+
+Report = Callable[[Progress], None]
+
+# Shares of a typical job's time, in order. Only the bar's evenness depends on them.
+STAGES = {"load": 0.05, "distil": 0.80, "mesh": 0.05, "texture": 0.09, "save": 0.01}
+
+
+class Pacer:
+    """Turns (stage, step) into Progress with a fraction of the whole and the time left.
+
+    Args:
+        report: gets each Progress.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, report: Report | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._report = report
+        self._clock = clock
+        self._stage = ""
+        self._entered = clock()
+        self._first_step = 0
+        self.seconds: dict[str, float] = {}
+
+    def __call__(
+        self, stage: str, step: int = 0, steps: int = 0, message: str = "", preview: str | None = None
+    ) -> None:
+        """Reports `step` of `steps` of a stage."""
+        now = self._clock()
+        if stage != self._stage:
+            self._stage, self._entered, self._first_step = stage, now, step
+        self.seconds[stage] = now - self._entered
+        before = sum(
+            share for name, share in STAGES.items() if list(STAGES).index(name) < list(STAGES).index(stage)
+        )
+        fraction = before + STAGES[stage] * (step / steps if steps else 0.0)
+        if self._report is not None:
+            self._report(
+                Progress(stage, step, steps, fraction, self._left(step, steps, now), message, preview)
+            )
+
+    def _left(self, step: int, steps: int, now: float) -> float | None:
+        taken = step - self._first_step
+        if self._stage != "distil" or taken < 3:
+            return None
+        a_step = (now - self._entered) / taken
+        later = sum(list(STAGES.values())[2:]) / STAGES["distil"]
+        return a_step * (steps - step) + later * a_step * steps

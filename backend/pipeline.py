@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a prompt to a textured mesh: the whole story (MVDream, section 3.3 and 4.2)."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backend import mesh as meshing
+from backend.devices import pick_device, pick_dtype
+from backend.diffusion.registry import resolve
+from backend.errors import Cancelled
+from backend.pacing import Pacer, Report
+from backend.preview import write_preview
+from backend.settings import GenerateSettings, Numbers
+from backend.workplace import prepare_folder, write_text
+
+if TYPE_CHECKING:
+    from backend.diffusion.model import MultiViewDiffusion
+    from backend.distillation import Distillation
+
+MESH, PREVIEW, SETTINGS, CHECKPOINT = "mesh.glb", "preview.png", "settings.json", "checkpoint.safetensors"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished job left in its folder.
+
+    Args:
+        mesh: the GLB file.
+        preview: a picture of the field.
+        faces: triangles of the mesh.
+        seconds: time of each stage.
+    """
+
+    mesh: Path
+    preview: Path
+    faces: int
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def generate(
+    settings: GenerateSettings,
+    folder: Path,
+    report: Report | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Result:
+    """Makes the object of a prompt.
+
+    Args:
+        settings: what to make and how.
+        folder: gets mesh.glb, preview.png and settings.json; while it works also a checkpoint from which the same
+            call, made again, goes on.
+        report: called with Progress, at least once a step.
+        cancelled: asked once a step.
+
+    Raises:
+        UserError: the folder, the model, the device or a word of the prompt is at fault.
+        Cancelled: `cancelled` said so. The checkpoint stays.
+    """
+    pace = Pacer(report)
+    numbers = settings.resolve()
+    folder = prepare_folder(Path(folder))
+    write_text(folder / SETTINGS, settings.model_dump_json(indent=1, exclude_none=True))
+
+    pace("load", message="Loading the model")
+    distillation = _start(settings, numbers)
+    identity = _identity(settings, numbers)
+    if distillation.resume(folder / CHECKPOINT, identity):
+        log.info("Going on from step %d.", distillation.step_number)
+
+    _distil(distillation, folder, identity, pace, cancelled)
+    mesh = _extract(distillation, numbers, pace, cancelled)
+    mesh = _texture(distillation, mesh, numbers, pace)
+
+    pace("save", message="Writing the mesh")
+    extras = {
+        "prompt": settings.prompt,
+        "seed": settings.seed,
+        "model": settings.model,
+        "preset": settings.preset,
+    }
+    meshing.write_glb(folder / MESH, mesh, settings.prompt, extras)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    pace("save", 1, 1, "Done")
+    return Result(folder / MESH, folder / PREVIEW, len(mesh.faces), dict(pace.seconds))
+
+
+def _start(settings: GenerateSettings, numbers: Numbers) -> Distillation:
+    """Loads the model, encodes the prompts once, and lets the text encoder go."""
+    from backend.diffusion.config import read_config
+    from backend.diffusion.storage import load
+    from backend.distillation import Distillation
+
+    device = pick_device(settings.device)
+    dtype = pick_dtype(device, read_config(resolve(settings.model)).image_size)
+    model: MultiViewDiffusion = load(settings.model, device, dtype, parts=("unet", "vae_encoder", "text"))
+    context, negative = model.encode_prompts([settings.prompt, settings.negative_prompt]).split(1)
+    model.drop_text_encoder()
+    return Distillation(model, context, negative, numbers, settings.seed)
+
+
+def _distil(
+    distillation: Distillation, folder: Path, identity: str, pace: Pacer, cancelled: Callable[[], bool]
+) -> None:
+    numbers = distillation.numbers
+    steps = numbers.steps
+    pace("distil", distillation.step_number, steps, "Shaping the object")
+    while not distillation.done:
+        if cancelled():
+            raise Cancelled
+        distillation.step()
+        done = distillation.step_number
+        preview = None
+        if done == steps or (numbers.preview_every and done % numbers.preview_every == 0):
+            write_preview(distillation.field, distillation.occupancy, folder / PREVIEW)
+            preview = PREVIEW
+        if numbers.checkpoint_every and done % numbers.checkpoint_every == 0:
+            distillation.save(folder / CHECKPOINT, identity)
+        pace("distil", done, steps, "Shaping the object", preview)
+
+
+def _extract(
+    distillation: Distillation, numbers: Numbers, pace: Pacer, cancelled: Callable[[], bool]
+) -> meshing.TriMesh:
+    field = distillation.field
+    pace("mesh", 0, 3, "Finding the surface")
+    mesh = meshing.extract(field.density, field.bound, numbers.mesh_resolution, device=distillation.device)
+    if cancelled():
+        raise Cancelled
+    pace("mesh", 1, 3, "Cleaning the surface")
+    mesh = meshing.remove_floaters(mesh)
+    pace("mesh", 2, 3, "Simplifying the surface")
+    return meshing.simplify(mesh, numbers.faces)
+
+
+def _texture(
+    distillation: Distillation, mesh: meshing.TriMesh, numbers: Numbers, pace: Pacer
+) -> meshing.TriMesh:
+    field = distillation.field
+    pace("texture", 0, 2, "Unwrapping the surface")
+    mesh = meshing.unwrap(meshing.with_normals(mesh), numbers.texture_size)
+    pace("texture", 1, 2, "Painting the texture")
+    reach = (
+        4 * field.bound / numbers.mesh_resolution
+    )  # two cells: the renderer sees colours just below a soft surface
+    places = meshing.visible_points(mesh, field.density, reach, device=distillation.device)
+    return meshing.bake(mesh, field.colour, numbers.texture_size, places, distillation.device)
+
+
+def _identity(settings: GenerateSettings, numbers: Numbers) -> str:
+    """A checkpoint may only be continued by a job that would have gone the same way."""
+    text = repr(
+        (settings.prompt, settings.negative_prompt, settings.seed, str(resolve(settings.model)), numbers)
+    )
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The folder a job works in: checked before any long work starts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from backend.errors import UserError
+
+NEEDED_BYTES = 300 * 2**20
+
+
+def prepare_folder(folder: Path) -> Path:
+    """Makes `folder` if need be and returns it.
+
+    Raises UserError when it can't be made or written to, or when its disk has too little room.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"The folder {folder} can't be written to ({error.strerror or error}). Choose another place."
+        ) from error
+    free = shutil.disk_usage(folder).free
+    if free < NEEDED_BYTES:
+        raise UserError(
+            f"The disk of {folder} has {free // 2**20} MB left and a job needs {NEEDED_BYTES // 2**20} MB."
+            " Free some space, or choose a folder on another disk."
+        )
+    return folder
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file beside, then renames it."""
+    scratch = path.with_name(path.name + ".part")
+    scratch.write_text(text, encoding="utf-8")
+    os.replace(scratch, path)
