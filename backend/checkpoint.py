@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One file that holds an optimisation in the middle: modules, optimiser, step. Safetensors, so data and never code."""
+"""One file that holds an optimisation in the middle: modules, optimiser, step.
+
+Safetensors, so data and never code.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ def write_checkpoint(
 def read_checkpoint(
     path: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, identity: str
 ) -> int | None:
-    """Puts a checkpoint back and returns its step; None when there is none for this identity, or it is broken."""
+    """Puts a checkpoint back and returns its step; None when this identity has none, or it is broken."""
     if not path.is_file():
         return None
     try:

@@ -20,7 +20,7 @@ def pick_device(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError(
-            f"The device {name!r} is not there: PyTorch sees no CUDA GPU here. Choose 'auto' or 'cpu'."
+            f"The device {name!r} is not there: PyTorch sees no CUDA GPU. Choose 'auto' or 'cpu'."
         )
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(
@@ -35,7 +35,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_dtype(device: torch.device, image_size: int) -> torch.dtype:
-    """Precision of the networks: bfloat16 where a GPU has it and the model is large enough to gain from it."""
+    """Precision of the networks: bfloat16 where a GPU has it and the model is large enough to gain."""
     if device.type == "cuda" and image_size >= 256 and torch.cuda.is_bf16_supported():
         return torch.bfloat16
     return torch.float32

@@ -33,8 +33,8 @@ class Recipe:
         decay_from: share of the steps after which the rate falls linearly to a tenth.
         anneal_until: share of the steps over which the noise range comes down (paper, section 4.2).
         occupancy_every: steps between two looks at which space is empty.
-        sparsity, entropy, variation: weights of the losses of that name, for a guidance loss of a sum over one
-            object's latents.
+        sparsity, entropy, variation: weights of the losses of that name, where the guidance loss is a sum
+            over one object's latents.
         entropy_from: share of the steps before rays are pushed to be solid or empty.
     """
 
@@ -54,8 +54,8 @@ class Recipe:
 class Distillation:
     """One object in the making.
 
-    The random numbers of a step depend on the seed and the step alone, so a resumed run takes the same path as an
-    uninterrupted one.
+    The random numbers of a step depend on the seed and the step alone, so a resumed run takes the same
+    path as an uninterrupted one.
 
     Args:
         model: with UNet and image encoder; frozen.
@@ -140,7 +140,7 @@ class Distillation:
         write_checkpoint(path, self._modules(), self.optimizer, self.step_number, identity)
 
     def resume(self, path: Path, identity: str) -> bool:
-        """Goes on from a checkpoint of the same job. False when there is none, or it belongs to another job."""
+        """Goes on from a checkpoint of the same job. False when there is none of it."""
         step = read_checkpoint(path, self._modules(), self.optimizer, identity)
         if step is not None:
             self.step_number = step

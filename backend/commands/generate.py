@@ -25,7 +25,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "generate",
         help="make a textured mesh from a prompt",
-        description="Makes a textured mesh from a prompt. Interrupted, the same command goes on where it stopped.",
+        description="Makes a textured mesh from a prompt. Interrupted, the same command goes on.",
     )
     parser.add_argument("prompt", metavar="PROMPT", help="what to make, for example 'a red mug'")
     parser.add_argument(

@@ -12,7 +12,7 @@ INTERVAL = 0.1
 
 
 class ProgressBar:
-    """Callable for Progress. On a terminal one line is redrawn; elsewhere a line is written for each stage and tenth."""
+    """Callable for Progress: one line, redrawn, on a terminal; elsewhere a line for each stage and tenth."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
