@@ -55,8 +55,8 @@ def generate(
 
     Args:
         settings: what to make and how.
-        folder: gets mesh.glb, preview.png and settings.json; while it works also a checkpoint from which the same
-            call, made again, goes on.
+        folder: gets mesh.glb, preview.png and settings.json; while it works also a checkpoint
+            from which the same call, made again, goes on.
         report: called with Progress, at least once a step.
         cancelled: asked once a step.
 

@@ -7,7 +7,8 @@ import os
 def share_cores() -> None:
     """Makes waiting threads sleep instead of spin.
 
-    An artist's machine is never idle: Blender renders beside the job. With OpenMP's default a thread that waits burns
-    the core that another one needs, and a step of 0.2 s was seen to take 9 s. The user's own setting wins.
+    An artist's machine is never idle: Blender renders beside the job. With OpenMP's default a thread that
+    waits burns the core that another one needs, and a step of 0.2 s was seen to take 9 s. The user's own
+    setting wins.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
