@@ -15,12 +15,13 @@ from pathlib import Path
 from .client import Client
 from .errors import BackendDied, MVDreamError, Refused, Unreachable
 from .processes import ChildProcess, child_environment, is_alive, log_tail, terminate
-from .tasks import Delay, Steps
+from .tasks import Delay, Steps, run
 
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 600
 START_SECONDS = 90.0
+END_SECONDS = 10.0
 LARGEST_LOG = 1 << 20
 
 
@@ -94,13 +95,19 @@ class BackendProcess:
         return (yield from self._start(python))
 
     def stop(self) -> None:
+        """End the backend, ours or attached, waiting for it: only where Blender itself goes. See `end`."""
+        run(self.end(), pause=0.02)
+
+    def end(self) -> Steps[None]:
         """End the backend, ours or attached. Its job goes on from its checkpoint at the next start."""
         attached, child = self._attached, self._child
         self._attached = self._child = None
-        if attached is not None and is_alive(attached.pid):
-            terminate(attached.pid)
-        if child is not None:
-            child.close()
+        try:
+            if attached is not None:
+                yield from _end(attached.pid)
+        finally:
+            if child is not None:
+                child.close()
 
     def detach(self) -> None:
         """Let it run on without us."""
@@ -128,6 +135,15 @@ class BackendProcess:
         yield from _end(announced.pid)
         return None
 
+    def _attach_to_the_quicker(self) -> Steps[Client | None]:
+        """One backend works in a folder; where another Blender's was quicker, it will be announced soon."""
+        for _ in range(20):
+            found = yield from self._attach()
+            if found is not None or "Another service works on" not in log_tail(self.log_file, 3):
+                return found
+            yield Delay(0.25)
+        return None
+
     def _start(self, python: Path) -> Steps[Client]:
         token = secrets.token_urlsafe(32)
         self._attached = None
@@ -142,8 +158,7 @@ class BackendProcess:
                 self._attached = announced
                 return client
             if self._child.code is not None:
-                # Another Blender may have been quicker: only one backend works in a folder.
-                other = yield from self._attach()
+                other = yield from self._attach_to_the_quicker()
                 if other is not None:
                     return other
                 raise self._start_failure(python)
@@ -187,7 +202,8 @@ class BackendProcess:
 
 def _end(pid: int) -> Steps[None]:
     """Ask a process to end and wait until it has, 10 seconds at most."""
-    terminate(pid)
-    deadline = time.monotonic() + 10
+    if is_alive(pid):
+        terminate(pid)
+    deadline = time.monotonic() + END_SECONDS
     while is_alive(pid) and time.monotonic() < deadline:
-        yield Delay(0.1)
+        yield Delay(0.05)

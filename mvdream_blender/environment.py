@@ -20,8 +20,8 @@ from .tasks import Delay, Steps
 
 NEEDED_BYTES = 8 << 30
 MARKER = "complete.json"
-# Blender's older Pythons bring a pip that can't report the progress of a download.
-PIP = "pip>=24.1,<27"
+# Blender's older Pythons bring a pip that can't report a download's progress. pip.txt beside the list pins it.
+PIP = "pip>=24.1"
 CHECK = "import fastapi, pydantic, torch, diffusers"
 
 
@@ -89,7 +89,7 @@ class Environment:
         python = str(self.python)
         pip = [python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
         yield from self._command([str(self.base_python), "-m", "venv", str(self.folder)], progress, report)
-        yield from self._command([*pip, "--upgrade", PIP], progress, report)
+        yield from self._command([*pip, "--upgrade", *self._pip()], progress, report)
         packages = [*pip, "--progress-bar", "raw", "-r", str(self.requirements)]
         yield from self._command(packages, progress, report)
         progress.message, progress.fraction = "Checking the installation", None
@@ -116,6 +116,10 @@ class Environment:
             child.close()
         if child.code:
             raise MVDreamError(self._failure(), fix="install")
+
+    def _pip(self) -> list[str]:
+        pinned = self.requirements.with_name("pip.txt")
+        return ["-r", str(pinned)] if pinned.is_file() else [PIP]
 
     def _check_surroundings(self) -> None:
         if not self.requirements.is_file():

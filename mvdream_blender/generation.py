@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from .backend_process import BackendProcess
 from .client import Client
@@ -77,25 +77,41 @@ class Generation:
     def _follow(self, client: Client) -> Steps[str]:
         while self.job.phase in (Phase.QUEUED, Phase.RUNNING):
             if self.job.cancel_asked and not self._cancel_sent:
-                yield from client.cancel(self.job.id)
-                self._cancel_sent = True
+                yield from self._send_cancel(client)
             yield Delay(POLL_SECONDS)
             if self.job.apply((yield from self._ask(client))):
                 self.changed()
             yield from self._fetch_preview(client)
-        if self.job.phase is Phase.CANCELLED:
-            self.pending.remove(self.job.id)
-            raise Cancelled("Cancelled.")
+        if self.job.phase is Phase.CANCELLED or self.job.cancel_asked:
+            self._give_up()
         if self.job.phase is Phase.FAILED:
             self.pending.remove(self.job.id)
             raise MVDreamError(self.job.error or "The backend could not make the object and did not say why.")
         mesh = yield from self._fetch_mesh(client)
-        name = yield from self.deliver(mesh, self.job, self.place)
+        self.job.message = ""
+        self.changed()
+        try:
+            name = yield from self.deliver(mesh, self.job, self.place)
+        except Cancelled:
+            self._give_up()
         self.pending.remove(self.job.id)
         self.job.phase = Phase.DONE
         self.job.fraction = 1.0
         self.changed()
         return name
+
+    def _give_up(self) -> NoReturn:
+        self.pending.remove(self.job.id)
+        self.job.phase = Phase.CANCELLED
+        raise Cancelled("Cancelled.")
+
+    def _send_cancel(self, client: Client) -> Steps[None]:
+        self._cancel_sent = True
+        try:
+            yield from client.cancel(self.job.id)
+        except Refused as error:
+            # It became ready while the user reached for the button.
+            log.info("Not cancelled: %s", error)
 
     def _ask(self, client: Client) -> Steps[dict[str, Any]]:
         """The job's state; a hiccup of the connection is forgiven, the death of our process is not."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import bpy
 
-from .errors import MVDreamError
+from .errors import Cancelled, MVDreamError
 from .job import Job
 from .pending import Place
 from .tasks import Steps, Until
@@ -47,7 +47,11 @@ def deliver(mesh: Path, job: Job, place: Place) -> Steps[str]:
     Raises:
         MVDreamError: the file can't be read as a mesh.
     """
-    yield Until(_hands_off)
+    if not _hands_off():
+        job.message = "Ready: comes when you are in Object Mode"
+    yield Until(lambda: job.cancel_asked or _hands_off())
+    if job.cancel_asked:
+        raise Cancelled("Cancelled.")
     context = bpy.context
     scene = bpy.data.scenes.get(place.scene) or context.scene
     override: dict[str, object] = {"scene": scene, "view_layer": scene.view_layers[0]}

@@ -101,6 +101,8 @@ class Job:
         """What is going on, in a few words: "Shaping the object, step 120 of 300"."""
         if self.cancel_asked and not self.phase.ended:
             return "Cancelling"
+        if self.phase is Phase.PLACING:
+            return self.message or self.phase.value
         if self.phase is not Phase.RUNNING:
             return self.phase.value
         text = STAGES.get(self.stage) or self.message or self.phase.value

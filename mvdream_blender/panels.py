@@ -63,8 +63,8 @@ def backend_state(session: Session) -> tuple[str, str, str]:
     """What to say about the backend, with which icon, and the operator to offer ("" for none)."""
     if session.doing == "install":
         return "Being installed", "IMPORT", ""
-    if session.doing == "connect":
-        return "Starting", "SORTTIME", ""
+    if session.doing in ("connect", "stop"):
+        return "Starting" if session.doing == "connect" else "Stopping", "SORTTIME", ""
     if session.configuration.remote_url:
         return f"At {session.configuration.remote_url}", "URL", ""
     if not session.installed:

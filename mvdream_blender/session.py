@@ -18,7 +18,7 @@ from .tasks import Steps, Task
 
 log = logging.getLogger(__name__)
 
-Doing = Literal["", "generate", "install", "connect"]
+Doing = Literal["", "generate", "install", "connect", "stop"]
 
 
 class Session:
@@ -74,12 +74,37 @@ class Session:
             MVDreamError: something is under way already.
         """
         job = Job(str(settings.get("prompt", "")), dict(settings))
-        self._begin(self._generation_for(job, place), pick_up=False)
+        self._begin(self._generation_for(job, place))
 
-    def pick_up(self, pending: PendingJob) -> None:
-        """Go on with a job that was left behind, starting the backend where it is gone."""
+    def pick_up(self, pending: PendingJob, restart: bool = False) -> None:
+        """Go on with a job that was left behind, starting the backend where it is gone or has to be new.
+
+        Raises:
+            MVDreamError: something is under way already.
+        """
         job = Job(pending.prompt, {"prompt": pending.prompt}, id=pending.id)
-        self._begin(self._generation_for(job, pending.place), pick_up=True)
+        self._begin(self._generation_for(job, pending.place), True, restart)
+
+    def restart(self) -> None:
+        """End the backend, start it anew, and go on with the newest job that was left behind.
+
+        Raises:
+            MVDreamError: something is under way already.
+        """
+        self._refuse_second()
+        if self.unfinished:
+            self.pick_up(self.unfinished[0], restart=True)
+        else:
+            self._start("connect", self._client(restart=True))
+
+    def stop_backend(self) -> None:
+        """End the backend.
+
+        Raises:
+            MVDreamError: something is under way already.
+        """
+        self._refuse_second()
+        self._start("stop", self.backend.end())
 
     def forget(self, pending: PendingJob) -> None:
         """Leave a job behind for good."""
@@ -99,14 +124,8 @@ class Session:
                 "in Preferences > System > Network > Allow Online Access, then install again.",
                 fix="install",
             )
-        self.backend.stop()  # a running one holds its files open, which Windows does not allow to be replaced
         self.installing = InstallProgress()
         self._start("install", self._install_steps())
-
-    def connect(self) -> None:
-        """Start the backend, or attach to it, without a job."""
-        self._refuse_second()
-        self._start("connect", self._client())
 
     def cancel(self) -> None:
         """Stop what is under way: at once before the backend knows of the job, else by asking the backend."""
@@ -171,8 +190,8 @@ class Session:
     def _refuse_second(self) -> None:
         if self.doing == "install":
             raise MVDreamError("The backend is being installed. Try again when that is done.")
-        if self.doing == "connect":
-            raise MVDreamError("The backend is being started. Try again in a moment.")
+        if self.doing in ("connect", "stop"):
+            raise MVDreamError("The backend is being started or stopped. Try again in a moment.")
         if self.doing == "generate" and self.job is not None:
             raise MVDreamError(
                 f'MVDream is still making "{self.job.prompt}". Wait for it, or cancel it first.'
@@ -186,12 +205,12 @@ class Session:
             job, place, self.configuration.user_folder, pending, self.deliver, self._changed, local
         )
 
-    def _begin(self, generation: Generation, pick_up: bool) -> None:
+    def _begin(self, generation: Generation, pick_up: bool = False, restart: bool = False) -> None:
         self.object_name = ""
         self.unfinished = []
         self._generation = generation
         self.job = generation.job
-        self._start("generate", self._generation_steps(generation, pick_up))
+        self._start("generate", self._generation_steps(generation, pick_up, restart))
 
     def _start(self, doing: Doing, steps: Steps[Any]) -> None:
         self.error = None
@@ -199,11 +218,11 @@ class Session:
         self._task = Task(steps)
         self._changed()
 
-    def _generation_steps(self, generation: Generation, pick_up: bool) -> Steps[str]:
-        client = yield from self._client()
+    def _generation_steps(self, generation: Generation, pick_up: bool, restart: bool) -> Steps[str]:
+        client = yield from self._client(restart)
         return (yield from (generation.pick_up(client) if pick_up else generation.submit(client)))
 
-    def _client(self) -> Steps[Client]:
+    def _client(self, restart: bool = False) -> Steps[Client]:
         configuration = self.configuration
         if configuration.remote_url:
             host = parse_url(configuration.remote_url).hostname or ""
@@ -222,6 +241,8 @@ class Session:
                 "or call bpy.ops.mvdream.install_backend().",
                 fix="install",
             )
+        if restart:
+            yield from self.backend.end()
         return (yield from self.backend.connect(python))
 
     def _install_steps(self) -> Steps[None]:
@@ -229,6 +250,8 @@ class Session:
             self.installing = progress
             self._changed()
 
+        # A running one holds its files open, and Windows does not replace open files.
+        yield from self.backend.end()
         yield from self.configuration.environment.install(report)
 
     def _end(self) -> None:

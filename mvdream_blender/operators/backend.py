@@ -38,7 +38,7 @@ class MVDREAM_OT_restart_backend(_IdleOperator, bpy.types.Operator):
     bl_label = "Restart Backend"
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
-        return begin(self, _restart)
+        return begin(self, lambda session: session.restart())
 
 
 class MVDREAM_OT_stop_backend(_IdleOperator, bpy.types.Operator):
@@ -48,19 +48,7 @@ class MVDREAM_OT_stop_backend(_IdleOperator, bpy.types.Operator):
     bl_label = "Stop Backend"
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
-        session = runtime.session()
-        session.backend.stop()
-        session.refresh()
-        return {"FINISHED"}
-
-
-def _restart(session: Session) -> None:
-    unfinished = session.unfinished
-    session.backend.stop()
-    if unfinished:
-        session.pick_up(unfinished[0])
-    else:
-        session.connect()
+        return begin(self, lambda session: session.stop_backend())
 
 
 def _log_installation(session: Session) -> None:

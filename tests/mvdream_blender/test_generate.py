@@ -227,3 +227,23 @@ def runtime_steps(condition):
         assert session().tick(), session().error
         assert time.monotonic() < limit
         time.sleep(0.01)
+
+
+def test_cancel_while_it_waits_for_the_hand(addon, monkeypatch):
+    monkeypatch.setattr(part("importer"), "_hands_off", lambda: False)
+    session().generate({"prompt": "a red mug"}, part("pending").Place())
+    runtime_steps(lambda: session().job.headline == "Ready: comes when you are in Object Mode")
+    bpy.ops.mvdream.cancel()
+    with pytest.raises(part("errors").Cancelled):
+        part("runtime").finish(30)
+    assert session().unfinished == []
+    assert len(bpy.data.objects) == 0
+
+
+def test_stop_and_restart_the_backend(addon):
+    addon.generate("a red mug", timeout=60)
+    assert bpy.ops.mvdream.stop_backend() == {"FINISHED"}
+    assert not session().backend.running
+    assert part("panels").backend_state(session())[0].startswith("Ready")
+    assert bpy.ops.mvdream.restart_backend() == {"FINISHED"}
+    assert session().backend.running
