@@ -3,6 +3,7 @@
 
 The folder's layout:
 
+- `palette.json`: the sRGB values (0..1) of all colours a prompt can name.
 - `silhouettes.npz`: `names` (K,), `masks` (K, 8 views, bytes) with the rows of 64 x 64 pixels packed eight to a byte.
 - `<place>-<caption>/transforms.json` and `000.webp` ... `007.webp`: one object of a dataset folder, plus the keys
   "things" (kind, colours, whether it has a front) and "parts" (what the numbers of the part maps mean).
@@ -47,6 +48,7 @@ def render_references(folder: Path) -> None:
     roles = {name: canonical_roles(kind) for name, kind in kinds.items()}
     scenes = held_out_scenes(kinds, kinds_to_rest_on(kinds), roles)
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "palette.json").write_text(json.dumps(COLORS, indent=1), encoding="utf-8")
     with ViewRenderer(IMAGE_SIZE, "WORKBENCH", file_format="WEBP") as renderer:
         for place, scene in enumerate(scenes):
             target = folder / f"{place:02d}-{slug(caption(scene))}"
@@ -103,7 +105,7 @@ def slug(text: str) -> str:
 
 
 def _described(thing: Thing, kinds: dict[str, Kind]) -> dict:
-    return {**asdict(thing), "front": kinds[thing.kind].front, "rgb": COLORS[thing.main]}
+    return {**asdict(thing), "front": kinds[thing.kind].front}
 
 
 def _flat_images(things: Sequence[Built], size: int) -> np.ndarray:
