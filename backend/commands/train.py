@@ -39,6 +39,10 @@ def add_parser(subparsers: "Subparsers[argparse.ArgumentParser]") -> None:
     autoencoder.add_argument(
         "--kl", type=float, default=1e-5, help="weight of the KL term (default: %(default)s)"
     )
+    autoencoder.add_argument(
+        "--channels", type=int, nargs="+", help="of each level, the finest first, instead of the usual ones"
+    )
+    autoencoder.add_argument("--latent-channels", type=int, help="instead of the usual number")
     multiview = actions.add_parser("multiview", help="then: UNet and text encoder")
     _add_common(multiview, batch=128, learning_rate=6e-4)
     _add_multiview(multiview)
@@ -178,11 +182,16 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _autoencoder(arguments: argparse.Namespace) -> None:
+    from backend.training.architecture import varied_shape
     from backend.training.autoencoder import AutoencoderOptions
     from backend.training.runs import train_autoencoder
 
     options = AutoencoderOptions(batch=arguments.batch, kl=arguments.kl, seed=arguments.seed)
-    record = train_autoencoder(_run_options(arguments), options)
+    run_options = _run_options(arguments)
+    shape = None
+    if arguments.channels or arguments.latent_channels:
+        shape = varied_shape(run_options.image_size or 128, arguments.channels, arguments.latent_channels)
+    record = train_autoencoder(run_options, options, shape)
     _tell(arguments.out, record)
 
 

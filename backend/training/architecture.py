@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from backend.diffusion.tokenizer import WordTokenizer
@@ -60,6 +60,19 @@ def autoencoder_shape(image_size: int) -> AutoencoderShape:
             f"The small model has no autoencoder for {image_size} pixels. Use --image-size {sizes}."
         )
     return AUTOENCODERS[image_size]
+
+
+def varied_shape(
+    image_size: int, channels: Sequence[int] | None, latent_channels: int | None
+) -> AutoencoderShape:
+    """The usual shape with other channels. Raises UserError for numbers that GroupNorm cannot divide."""
+    usual = autoencoder_shape(image_size)
+    chosen = tuple(channels or usual.channels)
+    if any(number < 1 or number % usual.groups for number in chosen):
+        raise UserError(f"--channels must be multiples of {usual.groups}, not {' '.join(map(str, chosen))}.")
+    if latent_channels is not None and latent_channels < 1:
+        raise UserError(f"--latent-channels must be at least 1, not {latent_channels}.")
+    return replace(usual, channels=chosen, latent_channels=latent_channels or usual.latent_channels)
 
 
 def build_autoencoder(shape: AutoencoderShape) -> AutoencoderKL:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the objects of a dataset lie: in folders, or in tar files that are read in place."""
 
+import os
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -8,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from backend.errors import UserError
 
 DESCRIPTION = "transforms.json"
+UNFINISHED = ".part"  # how the renderer names an object that it is still writing
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,14 @@ def find_objects(path: Path) -> list[ObjectSource]:
         UserError: nothing is there, or no transforms.json in it.
     """
     if path.is_dir():
-        found = [ObjectSource(file.parent.name, file.parent) for file in path.rglob(DESCRIPTION)]
+        # os.walk, unlike rglob, goes on when a folder is renamed under it: a renderer may still be at work.
+        walked = ((Path(folder), files) for folder, _, files in os.walk(path))
+        found = [ObjectSource(folder.name, folder) for folder, files in walked if DESCRIPTION in files]
     elif path.is_file():
         found = _objects_in_tar(path)
     else:
         raise UserError(f"There is no dataset at {path}. Give a dataset folder or a .tar file of one.")
+    found = [source for source in found if not source.name.endswith(UNFINISHED)]
     if not found:
         raise UserError(
             f"{path} holds no {DESCRIPTION}. A dataset is a folder with one folder an object, "

@@ -7,11 +7,13 @@ from backend.errors import UserError
 from backend.training.architecture import (
     AUTOENCODERS,
     SMALL,
+    AutoencoderShape,
     autoencoder_shape,
     build_autoencoder,
     build_text_encoder,
     build_tokenizer,
     build_unet,
+    varied_shape,
 )
 
 
@@ -35,6 +37,13 @@ def test_a_whole_model_fits_in_16_megabytes(size: int, channels: int) -> None:
 def test_unknown_image_size() -> None:
     with pytest.raises(UserError, match="64 or 128"):
         autoencoder_shape(96)
+
+
+def test_other_channels_can_be_tried() -> None:
+    assert varied_shape(64, None, 6) == AutoencoderShape(64, AUTOENCODERS[64].channels, 6)
+    assert varied_shape(64, [8, 16], None) == AutoencoderShape(64, (8, 16), 4)
+    with pytest.raises(UserError, match="multiples of 8, not 8 20"):
+        varied_shape(64, [8, 20], None)
 
 
 def test_tokenizer_of_captions() -> None:

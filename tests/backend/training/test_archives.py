@@ -44,6 +44,16 @@ def test_a_missing_file_is_named(dataset_folder: Path, dataset_tar: Path, packed
         source.read("099.png")
 
 
+def test_objects_still_being_written_are_left_out(tmp_path: Path) -> None:
+    for name in ("a", "b.part"):
+        (tmp_path / "toys" / name).mkdir(parents=True)
+        (tmp_path / "toys" / name / "transforms.json").write_text("{}")
+    with tarfile.open(tmp_path / "toys.tar", "w") as archive:
+        archive.add(tmp_path / "toys", "toys")
+    for path in (tmp_path / "toys", tmp_path / "toys.tar"):
+        assert [source.name for source in find_objects(path)] == ["a"]
+
+
 def test_what_is_no_dataset_is_refused(tmp_path: Path, dataset_folder: Path) -> None:
     with pytest.raises(UserError, match="no dataset at"):
         find_objects(tmp_path / "nowhere")
