@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs lint, types and all suites of tests, and adds up what came out."""
+
+import os
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from building import children, suites
+from building.console import duration, say
+from building.environments import BACKEND
+from building.errors import BuildError
+from building.installation import ensure
+from building.layout import ROOT
+from building.suites import SUITES, Suite
+
+LEFT_OUT = "not slow and not gpu and not gui"
+NO_TESTS = 5
+
+LINT = {
+    "lint": ["-m", "ruff", "check"],
+    "format": ["-m", "ruff", "format", "--check"],
+    "types": ["-m", "mypy"],
+}
+
+
+@dataclass
+class Outcome:
+    """What came of one check or suite."""
+
+    title: str
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+
+    def line(self) -> str:
+        counts = f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+        return f"  {self.title:14} {counts:38} {duration(self.seconds)}"
+
+
+def run(arguments: list[str]) -> int:
+    """Runs everything, or with `arguments` for pytest only the tests; prints a summary. Returns 1 where something failed.
+
+    Raises:
+        BuildError: an environment can't be made.
+    """
+    available, reasons = suites.available()
+    pythons = {environment: ensure(environment) for environment in available}
+    outcomes = [] if arguments else [_lint(title, pythons[BACKEND]) for title in LINT]
+    for suite in SUITES:
+        paths = suite.chosen(arguments)
+        if paths and suite.environment in pythons:
+            outcomes.append(_pytest(suite, pythons[suite.environment], paths, arguments))
+    return _summary(outcomes, reasons)
+
+
+def surroundings() -> Mapping[str, str]:
+    """The environment variables of tests: without a screen, OpenGL is drawn by the processor."""
+    extra = {}
+    if sys.platform.startswith("linux") and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
+        extra["LIBGL_ALWAYS_SOFTWARE"] = "1"
+    return children.environment(extra)
+
+
+def _lint(title: str, python: Path) -> Outcome:
+    say(f"\n== {title}")
+    start = time.monotonic()
+    code = children.run([str(python), *LINT[title]], cwd=ROOT, env=surroundings())
+    return Outcome(title, int(code == 0), int(code != 0), 0, time.monotonic() - start)
+
+
+def _pytest(suite: Suite, python: Path, paths: list[str], arguments: list[str]) -> Outcome:
+    say(f"\n== tests in {suite.environment.name}")
+    options = [argument for argument in arguments if not suites.is_test_path(argument)]
+    ignored = [f"--ignore={path}" for path in suite.ignored]
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mvdream-tests-") as folder:
+        report = Path(folder, "report.xml")
+        command = [
+            str(python),
+            "-m",
+            "pytest",
+            "-q",
+            "-m",
+            LEFT_OUT,
+            f"--junitxml={report}",
+            *ignored,
+            *options,
+            *paths,
+        ]
+        code = children.run(command, cwd=ROOT, env=surroundings())
+        outcome = _read(suite.environment.name, report, code)
+    outcome.seconds = time.monotonic() - start
+    return outcome
+
+
+def _read(title: str, report: Path, code: int) -> Outcome:
+    """Counts what pytest reports. A run that broke off, without or after its report, counts as one failure more."""
+    outcome = Outcome(title)
+    try:
+        root = ElementTree.parse(report).getroot()
+    except (OSError, ElementTree.ParseError):
+        outcome.failed = 1
+        say(f"The tests in {title} broke off (exit code {code}).")
+        return outcome
+    for suite in root.iter("testsuite"):
+        failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+        skipped = int(suite.get("skipped", 0))
+        outcome.failed += failed
+        outcome.skipped += skipped
+        outcome.passed += int(suite.get("tests", 0)) - failed - skipped
+    if code not in (0, NO_TESTS) and not outcome.failed:
+        say(f"The tests in {title} ended with exit code {code} though none failed.")
+        outcome.failed = 1
+    return outcome
+
+
+def _summary(outcomes: list[Outcome], reasons: list[str]) -> int:
+    passed, failed, skipped = (
+        sum(getattr(outcome, name) for outcome in outcomes) for name in ("passed", "failed", "skipped")
+    )
+    if not passed + failed + skipped:
+        raise BuildError("No test ran: the arguments leave none.")
+    say("\nSummary")
+    for outcome in outcomes:
+        say(outcome.line())
+    for reason in reasons:
+        say(f"  {reason}")
+    say(f"\n{passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed else 0

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands of build.py, and how what goes wrong becomes a sentence and an exit code.
+
+Exit codes: 0 done, 1 a test failed, 2 a mistake in the input or something missing on this machine, 130 stopped by the user.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from building import children
+from building.console import say
+from building.environments import ALL, BACKEND, BLENDERS, DEFAULT_BLENDER
+from building.errors import BuildError
+
+EXIT_USER = 2
+EXIT_STOPPED = 130
+LARGEST_SEED = 2**31 - 1
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs `argv` (without the program's name) and returns the exit code."""
+    arguments = parse(argv)
+    children.stop_on_signals()
+    try:
+        return int(arguments.run(arguments))
+    except BuildError as error:
+        sys.stdout.flush()
+        sys.stderr.write(f"{error}\n")
+        return EXIT_USER
+    except KeyboardInterrupt:
+        sys.stderr.write("\nStopped.\n")
+        return EXIT_STOPPED
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The parsed command line; every command sets `run`."""
+    parser = argparse.ArgumentParser(
+        prog="build.py", description="Makes, shows, tests and packs MVDream for Blender."
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_env(commands)
+    _add_demo(commands)
+    _add_test(commands)
+    _add_zip(commands)
+    _add_python(commands)
+    argv = list(argv)
+    if argv[:1] == ["test"] and "--" in argv:
+        # argparse would take the first "--" away and read what stands behind it.
+        split = argv.index("--")
+        arguments = parser.parse_args(argv[:split])
+        arguments.pytest = argv[split + 1 :]
+        return arguments
+    return parser.parse_args(argv)
+
+
+Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _add_env(commands: Commands) -> None:
+    text = "Makes the environments in the user's cache folder. All checkouts with the same lock files share them."
+    parser = commands.add_parser("env", help="make the environments", description=text)
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"which: {', '.join(ALL)} (default: what `demo` needs)"
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="all that this machine can have, as `test` needs them"
+    )
+    parser.add_argument("--again", action="store_true", help="make them anew even if they are complete")
+    parser.add_argument(
+        "--system-packages", action="store_true", help="only print the system packages that are missing"
+    )
+    parser.set_defaults(run=_env)
+
+
+def _env(arguments: argparse.Namespace) -> int:
+    from building import suites, system_packages
+    from building.installation import ensure
+
+    if arguments.system_packages:
+        for package in system_packages.missing():
+            say(package)
+        return 0
+    unknown = [name for name in arguments.names if name not in ALL]
+    if unknown:
+        raise BuildError(f"There is no environment {unknown[0]!r}. Environments: {', '.join(ALL)}.")
+    if arguments.all:
+        chosen, skipped = suites.available()
+        for reason in skipped:
+            say(reason)
+    else:
+        chosen = [ALL[name] for name in arguments.names] or [BACKEND, BLENDERS[DEFAULT_BLENDER]]
+    for environment in chosen:
+        say(f"{environment.name}: {ensure(environment, arguments.again)}")
+    return 0
+
+
+def _add_demo(commands: Commands) -> None:
+    text = "Makes an object from a prompt the way a user's script in Blender would, and pictures of it from 8 sides."
+    parser = commands.add_parser("demo", help="make an object from a prompt", description=text)
+    parser.add_argument("prompt", metavar="PROMPT", help='what to make, such as "a red mug"')
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder for the results (default: out/ and the prompt)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="another seed, another object (default: 0)"
+    )
+    parser.add_argument(
+        "--preset", default="standard", metavar="P", help="draft or standard (default: standard)"
+    )
+    parser.add_argument(
+        "--blender",
+        default=DEFAULT_BLENDER,
+        metavar="V",
+        help=f"{', '.join(BLENDERS)} (default: {DEFAULT_BLENDER})",
+    )
+    parser.set_defaults(run=_demo)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from building import demo
+
+    if not arguments.prompt.strip():
+        raise BuildError('The prompt is empty: say what to make, for example "a red mug".')
+    if not 0 <= arguments.seed <= LARGEST_SEED:
+        raise BuildError(f"The seed must be between 0 and {LARGEST_SEED}; {arguments.seed} was given.")
+    demo.run(arguments.prompt, arguments.seed, arguments.preset, arguments.out, _blender(arguments.blender))
+    return 0
+
+
+def _add_test(commands: Commands) -> None:
+    text = (
+        "Runs all checks: lint, types, the backend's tests, the add-on's tests in every Blender, the whole path. "
+        "With arguments for pytest only tests run, and paths among them choose which: "
+        "`build.py test -- tests/backend -k cameras`. Tests marked slow, gpu or gui are left out; `-- -m slow` runs those."
+    )
+    parser = commands.add_parser(
+        "test", help="run all checks", description=text, usage="build.py test [-- pytest args]"
+    )
+    parser.set_defaults(run=_test, pytest=[])
+
+
+def _test(arguments: argparse.Namespace) -> int:
+    from building import checks
+
+    return checks.run(arguments.pytest)
+
+
+def _add_zip(commands: Commands) -> None:
+    text = "Builds dist/mvdream_blender-<version>.zip and validates it with Blender's own extension tool."
+    commands.add_parser("zip", help="build the extension", description=text).set_defaults(run=_zip)
+
+
+def _zip(_arguments: argparse.Namespace) -> int:
+    from building import extension
+    from building.installation import ensure
+
+    file = extension.build(ensure(BLENDERS[DEFAULT_BLENDER]))
+    say(f"{file} ({file.stat().st_size / 2**20:.1f} MB)")
+    return 0
+
+
+def _add_python(commands: Commands) -> None:
+    text = "Runs the backend environment's Python, from the folder you are in: `build.py python -m backend --help`."
+    parser = commands.add_parser("python", help="run the environment's Python", description=text)
+    parser.add_argument(
+        "--blender",
+        nargs="?",
+        const=DEFAULT_BLENDER,
+        metavar="V",
+        help=f"run that of Blender as a module: {', '.join(BLENDERS)} (default: {DEFAULT_BLENDER})",
+    )
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="what Python gets")
+    parser.set_defaults(run=_python)
+
+
+def _python(arguments: argparse.Namespace) -> int:
+    from building.installation import ensure
+    from building.layout import ROOT
+
+    environment = BACKEND if arguments.blender is None else _blender(arguments.blender)
+    # The packages of this checkout are found from any folder.
+    surroundings = children.environment({"PYTHONPATH": str(ROOT)})
+    return children.run([str(ensure(environment)), *arguments.arguments], env=surroundings)
+
+
+def _blender(version: str):
+    if version not in BLENDERS:
+        raise BuildError(f"There is no environment for Blender {version!r}. Versions: {', '.join(BLENDERS)}.")
+    return BLENDERS[version]

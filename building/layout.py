@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where things are: in the checkout, and in the user's cache folder, which all checkouts share."""
+
+import os
+import sys
+import tomllib
+from pathlib import Path
+
+from building.errors import BuildError
+
+ROOT = Path(__file__).resolve().parents[1]
+REQUIREMENTS = ROOT / "requirements"
+MANIFEST = ROOT / "blender_manifest.toml"
+DIST = ROOT / "dist"
+OUT = ROOT / "out"
+CACHE_VARIABLE = "MVDREAM_CACHE"
+
+
+def version() -> str:
+    """The project's version, from the one place where it stands: blender_manifest.toml."""
+    return str(manifest()["version"])
+
+
+def manifest() -> dict[str, object]:
+    """The extension's manifest.
+
+    Raises:
+        BuildError: it is missing or not TOML.
+    """
+    try:
+        return tomllib.loads(MANIFEST.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise BuildError(f"{MANIFEST} can't be read: {error}. Is the checkout complete?") from None
+
+
+def cache_folder() -> Path:
+    """The folder that environments are kept in, made when it is missing.
+
+    It is MVDREAM_CACHE where that is set, else `mvdream-blender` where this system keeps caches.
+
+    Raises:
+        BuildError: it can't be made.
+    """
+    chosen = os.environ.get(CACHE_VARIABLE)
+    folder = Path(chosen).expanduser().absolute() if chosen else _system_caches() / "mvdream-blender"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BuildError(
+            f"The cache folder {folder} can't be made: {error.strerror}. Set {CACHE_VARIABLE} to a folder that can."
+        ) from None
+    return folder
+
+
+def _system_caches() -> Path:
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return Path(local) if local else Path.home() / "AppData" / "Local"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    configured = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification says that a relative one is to be ignored.
+    return Path(configured) if os.path.isabs(configured) else Path.home() / ".cache"
