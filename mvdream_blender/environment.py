@@ -20,7 +20,7 @@ from .tasks import Delay, Steps
 
 NEEDED_BYTES = 8 << 30
 MARKER = "complete.json"
-# Blender's older Pythons bring a pip that can't report a download's progress. pip.txt beside the list pins it.
+# Blender's older Pythons bring a pip that can't report a download's progress. pip.txt pins it.
 PIP = "pip>=24.1"
 CHECK = "import fastapi, pydantic, torch, diffusers"
 

@@ -59,6 +59,17 @@ class MVDREAM_PT_backend(_Sidebar, bpy.types.Panel):
             layout.operator(button)
 
 
+class MVDREAM_PT_dataset(_Sidebar, bpy.types.Panel):
+    """Training data from the user's own objects."""
+
+    bl_label = "Dataset"
+    bl_parent_id = "MVDREAM_PT_generate"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        self.layout.operator("mvdream.render_dataset", icon="RENDER_STILL")
+
+
 def backend_state(session: Session) -> tuple[str, str, str]:
     """What to say about the backend, with which icon, and the operator to offer ("" for none)."""
     if session.doing == "install":
@@ -151,4 +162,4 @@ def _letters(context: bpy.types.Context) -> int:
     )
 
 
-CLASSES = (MVDREAM_PT_generate, MVDREAM_PT_backend)
+CLASSES = (MVDREAM_PT_generate, MVDREAM_PT_backend, MVDREAM_PT_dataset)

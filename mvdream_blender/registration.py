@@ -5,7 +5,7 @@ import bpy
 
 from . import panels, pictures, properties, runtime
 from .importer import MVDREAM_OT_import_result
-from .operators import backend, jobs
+from .operators import backend, dataset, jobs
 from .operators.generate import MVDREAM_OT_generate
 from .preferences import MVDREAM_AP_preferences
 
@@ -15,6 +15,7 @@ CLASSES = (
     MVDREAM_OT_import_result,
     *jobs.CLASSES,
     *backend.CLASSES,
+    *dataset.CLASSES,
     *panels.CLASSES,
 )
 
