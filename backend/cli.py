@@ -61,12 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("-v", "--verbose", action="store_true", help="log details, with times")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in COMMANDS:
-        try:
-            module = importlib.import_module(f"backend.commands.{name}")
-        except ModuleNotFoundError as error:
-            if error.name != f"backend.commands.{name}":
-                raise
-            continue  # still being written
+        module = importlib.import_module(f"backend.commands.{name}")
         module.add_parser(subparsers)
         # The command's function is bound here, so that a command module has nothing to remember.
         subparsers.choices[name].set_defaults(run=module.run)
