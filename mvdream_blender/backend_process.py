@@ -137,12 +137,13 @@ class BackendProcess:
 
     def _attach_to_the_quicker(self) -> Steps[Client | None]:
         """One backend works in a folder; where another Blender's was quicker, it will be announced soon."""
-        for _ in range(20):
+        deadline = time.monotonic() + END_SECONDS
+        while True:
             found = yield from self._attach()
-            if found is not None or "Another service works on" not in log_tail(self.log_file, 3):
+            occupied = "Another service works on" in log_tail(self.log_file, 3)
+            if found is not None or not occupied or time.monotonic() > deadline:
                 return found
             yield Delay(0.25)
-        return None
 
     def _start(self, python: Path) -> Steps[Client]:
         token = secrets.token_urlsafe(32)
@@ -193,6 +194,8 @@ class BackendProcess:
 
     def _start_failure(self, python: Path) -> MVDreamError:
         tail = log_tail(self.log_file)
+        if "Another service works on" in tail:
+            return MVDreamError(f"A backend is there but does not answer: end its process by hand.\n{tail}")
         code = self._child.code if self._child is not None else None
         if "No module named" in tail or "is missing in" in tail:
             missing = f"The backend did not start: {python} lacks a package it needs."

@@ -45,6 +45,11 @@ class PendingJobs:
         """Forget a job; one that is not there is fine."""
         self._file(identifier).unlink(missing_ok=True)
 
+    def in_other_hands(self) -> bool:
+        """True where another living Blender follows a job."""
+        records = [_read(file) for file in self.folder.glob("*.json")]
+        return any(record and record.owner != os.getpid() and is_alive(record.owner) for record in records)
+
     def orphans(self) -> list[PendingJob]:
         """Jobs that no living Blender but this one follows, newest first."""
         found = []

@@ -6,6 +6,12 @@ import bpy
 ADDON = __package__
 
 
+def _refresh(_preferences: bpy.types.AddonPreferences, _context: bpy.types.Context) -> None:
+    from . import runtime  # imports this module itself
+
+    runtime.session().refresh()
+
+
 class MVDREAM_AP_preferences(bpy.types.AddonPreferences):
     """Another Python or another machine for the backend."""
 
@@ -15,11 +21,13 @@ class MVDREAM_AP_preferences(bpy.types.AddonPreferences):
         name="Python",
         description="A Python that has the backend's packages. Empty: the add-on makes its own environment",
         subtype="FILE_PATH",
+        update=_refresh,
     )
     remote_url: bpy.props.StringProperty(
         name="Remote backend",
         description="Address of a backend on another machine, such as http://127.0.0.1:8000 at the end of an "
         "SSH tunnel, or https. Empty: a backend on this machine, started when needed",
+        update=_refresh,
     )
     remote_token: bpy.props.StringProperty(
         name="Token",

@@ -162,13 +162,13 @@ class Session:
         return False
 
     def close(self) -> None:
-        """Drop everything, for the add-on is going. A backend that still works on a job is left to it."""
+        """Drop everything, for the add-on is going. A backend that is at work, for anyone, stays."""
         working = self.doing == "generate" and self._generation is not None and self._generation.submitted
         if self._task is not None:
             self._task.close()
         self._task = None
         self.doing = ""
-        if working:
+        if working or PendingJobs(self._pending_folder).in_other_hands():
             self.backend.detach()
         else:
             self.backend.stop()

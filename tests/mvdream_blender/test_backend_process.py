@@ -156,3 +156,18 @@ def test_blenders_python_settings_do_not_leak(backend, tmp_path, monkeypatch):
             30,
         )
     assert f"home= path={tmp_path} cwd={backend.data}" in str(caught.value)
+
+
+def test_two_blenders_start_at_once(backend, tmp_path):
+    """The slower one's backend refuses the folder, and the add-on attaches to the other's."""
+    server = FakeBackend(tmp_path / "jobs", "tok").start()
+    quick = BackendProcess(tmp_path, backend.data, VERSION)
+    announce(quick, server.url, os.getpid())
+    announcement = backend.data / "service.json"
+    announcement.rename(backend.data / "later")
+    # The other's announcement comes while this one is being refused.
+    script = f'mv "{backend.data}/later" "{announcement}"; echo "Another service works on x." >&2; exit 2'
+    client = run(backend.connect(broken_python(tmp_path, script)), 30)
+    assert client.url == server.url
+    backend.detach()
+    server.stop()
