@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from backend.diffusion import MultiViewDiffusion, load, save
-from backend.diffusion.config import ModelConfig, ViewRangeConfig
+from backend.diffusion.config import ModelConfig, ViewRangeConfig, read_config
+from backend.diffusion.registry import resolve
 from backend.diffusion.tokenizer import WordTokenizer
 from backend.errors import UserError
 from backend.training.architecture import (
@@ -84,14 +85,17 @@ def train_autoencoder(
     Raises UserError for bad data, an impossible size, a diverged training.
     """
     started = time.monotonic()
-    device = prepare_device(run.device, run.seed)
     if run.init:
-        vae, size = _autoencoder_of(run.init, device)
+        size = read_config(resolve(run.init)).image_size
     else:
         shape = shape or autoencoder_shape(run.image_size or 128)
-        vae, size = build_autoencoder(shape), shape.image_size
+        size = shape.image_size
+    train, held, device = _datasets(run, size)
+    if shape is None or run.init:
+        vae = _autoencoder_of(str(run.init), device)
+    else:
+        vae = build_autoencoder(shape)
         _move(vae, device)
-    train, held = _datasets(run, size, device)
     task = AutoencoderTask(vae, train, held, options)
     outcome, arguments = _train(task, run, options, size, started)
     average = task.average
@@ -99,7 +103,7 @@ def train_autoencoder(
     average.register_to_config(scaling_factor=1 / deviation)
     config = ModelConfig(name="autoencoder", title="Autoencoder", image_size=size)
     save(MultiViewDiffusion(config, vae=average), run.out, dtype=torch.float16)
-    restored, _ = _autoencoder_of(run.out, device)
+    restored = _autoencoder_of(run.out, device)
     quality = reconstruction_quality(restored, held.images.flatten(0, 1)[:512], options.seed)
     log.info(
         "Held back, as saved: %s", ", ".join(f"{name} {value:.2f} dB" for name, value in quality.items())
@@ -122,15 +126,14 @@ def train_multiview(
     Raises UserError for bad data, unknown words when starting from a model, a diverged training.
     """
     started = time.monotonic()
-    device = prepare_device(run.device, run.seed)
     source = run.init or autoencoder
     if source is None:
         raise UserError(
             "Training needs an autoencoder: give --autoencoder DIR (see `train autoencoder`) or --init MODEL."
         )
+    size = read_config(resolve(source)).image_size
+    train, held, device = _datasets(run, size)
     model = load(source, device, parts=("unet", "vae", "text") if run.init else ("vae",))
-    size = model.config.image_size
-    train, held = _datasets(run, size, device)
     if not run.init:
         model = _fresh(model, train, held, name, shape)
     task = MultiViewTask(model, train, held, options)
@@ -141,11 +144,10 @@ def train_multiview(
     )
 
 
-def _autoencoder_of(source: str | Path, device: torch.device) -> tuple[AutoencoderKL, int]:
-    """A model's autoencoder and its image size."""
-    model = load(source, device, parts=("vae",))
-    assert model.vae is not None
-    return model.vae, model.config.image_size
+def _autoencoder_of(source: str | Path, device: torch.device) -> AutoencoderKL:
+    vae = load(source, device, parts=("vae",)).vae
+    assert vae is not None
+    return vae
 
 
 def _move(module: nn.Module, device: torch.device) -> None:
@@ -171,13 +173,18 @@ def prepare_device(name: str, seed: int) -> torch.device:
     return device
 
 
-def _datasets(run: RunOptions, size: int, device: torch.device) -> tuple[MultiViewDataset, MultiViewDataset]:
+def _datasets(run: RunOptions, size: int) -> tuple[MultiViewDataset, MultiViewDataset, torch.device]:
+    """Training and held-back set on the device of the run, and that device, seeded.
+
+    The images are decoded before the device is touched: decoding forks, and CUDA does not like to be forked.
+    """
     if run.image_size not in (None, size):
         raise UserError(
             f"--image-size {run.image_size} does not fit the model, which has images of {size} pixels."
         )
     train, held = load_datasets(run.data, size, run.held_back, run.limit, run.workers)
-    return train.to(device), held.to(device)
+    device = prepare_device(run.device, run.seed)
+    return train.to(device), held.to(device), device
 
 
 def _fresh(
