@@ -18,7 +18,7 @@ class Phase(enum.Enum):
     """Where a job is. The value is what the panel says."""
 
     STARTING = "Starting the backend"
-    QUEUED = "Waiting for another job"
+    QUEUED = "Waiting for its turn"
     RUNNING = "Working"
     PLACING = "Placing the object"
     DONE = "Done"

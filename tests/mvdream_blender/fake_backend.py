@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from small_glb import box
+from small_glb import box, png
 
 VERSION = "0.1.0"
 LOOKS = 4
@@ -64,7 +64,9 @@ class FakeBackend:
         if parts[2:] == ["resume"]:
             return 200, self.save(job | {"status": "running", "error": None})
         if parts[2:3] == ["files"]:
-            return (200, box()) if parts[3] in job["files"] else (404, {"detail": "There is no such file."})
+            if parts[3] not in job["files"]:
+                return 404, {"detail": "There is no such file."}
+            return 200, box() if parts[3] == "mesh.glb" else png((0, 60 * job["step"] % 256, 0))
         return 200, self.look(job)
 
     def submit(self, body: dict) -> tuple[int, object]:

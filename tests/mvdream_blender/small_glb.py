@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A GLB of one box with a one-pixel texture, made with the standard library only."""
+"""A GLB of one box with a one-pixel texture, and a picture, made with the standard library only."""
 
 import json
 import struct
@@ -20,7 +20,7 @@ def box(colour=(255, 0, 0), meshes=1) -> bytes:
     faces = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
     triangles = [index for a, b, c, d in faces for index in (a, b, c, a, c, d)]
     indices = struct.pack(f"<{len(triangles)}H", *triangles)
-    picture = _png(colour)
+    picture = png(colour)
     views, blob = [], b""
     for part in (positions, uvs, indices, picture):
         views.append({"buffer": 0, "byteOffset": len(blob), "byteLength": len(part)})
@@ -58,7 +58,9 @@ def box(colour=(255, 0, 0), meshes=1) -> bytes:
     return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
 
 
-def _png(colour) -> bytes:
+def png(colour=(255, 0, 0)) -> bytes:
+    """A picture of one pixel."""
+
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 

@@ -54,7 +54,7 @@ def test_missing_values_are_fine():
             "seconds_left": None,
         }
     )
-    assert job.headline == "Waiting for another job"
+    assert job.headline == "Waiting for its turn"
     assert job.time_left == ""
 
 
