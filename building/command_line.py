@@ -79,7 +79,7 @@ def _env(arguments: argparse.Namespace) -> int:
     from building.installation import ensure
 
     if arguments.system_packages:
-        for package in system_packages.missing():
+        for package in [*system_packages.missing_for_python(BACKEND.python), *system_packages.missing()]:
             say(package)
         return 0
     unknown = [name for name in arguments.names if name not in ALL]

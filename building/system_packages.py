@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from building import interpreters
 from building.errors import BuildError
 
 # What `ldd` lists for Blender 4.2 to 5.2 beyond the C library, and what they open when they draw (EGL).
@@ -43,6 +44,17 @@ def missing(loads: Callable[[str], bool] | None = None) -> list[str]:
     if not _has_driver():
         packages.append(DRIVER)
     return packages
+
+
+def missing_for_python(version: tuple[int, int]) -> list[str]:
+    """Debian packages that bring a Python of this version, or what the one that is here lacks."""
+    if not sys.platform.startswith("linux"):
+        return []
+    found = interpreters.find(version)
+    name = f"python{version[0]}.{version[1]}"
+    if found is None:
+        return [name, f"{name}-venv"]
+    return [] if found.complete else [f"{name}-venv"]
 
 
 def require() -> None:
