@@ -26,6 +26,7 @@ from backend.training.descriptions import VIEWS, Frame, read_description
 
 log = logging.getLogger(__name__)
 
+_DESCRIPTIONS = 512  # files of JSON a task
 _CHUNK = 64  # objects a task: long enough to hide the cost of handing it over
 
 
@@ -102,7 +103,8 @@ def load_datasets(
             "One is held back to validate on, so give two or more."
         )
     sources, held_count = _held_back_last(sources, held_back)
-    described = [read_description(source) for source in sources]
+    with _executor(min(workers, -(-len(sources) // _DESCRIPTIONS))) as pool:
+        described = list(pool.map(read_description, sources, chunksize=_DESCRIPTIONS))
     frames = [[frame for four in each.sets for frame in four] for each in described]
     images = _decode_all(sources, frames, image_size, workers)
     dataset = MultiViewDataset(
