@@ -2,7 +2,8 @@
 """Chooses the held-out prompts that evaluation asks for. Needs nothing of Blender but the list of kinds."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from .captions import ToyScene, held_out
 from .kinds.registry import Kind
@@ -20,7 +21,11 @@ LEAST_DISTANCE = 0.35  # sRGB, between the colours of one scene: nearer ones can
 
 
 def held_out_scenes(
-    kinds: Mapping[str, Kind], rests: set[str], roles: Mapping[str, list[str]], seed: str = SEED
+    kinds: Mapping[str, Kind],
+    rests: set[str],
+    roles: Mapping[str, list[str]],
+    large_enough: Callable[[ToyScene], bool] = lambda scene: True,
+    seed: str = SEED,
 ) -> list[ToyScene]:
     """50 scenes no model was trained on: 40 single objects of 40 kinds, 7 "X on Y", 3 "X next to Y".
 
@@ -28,18 +33,20 @@ def held_out_scenes(
         kinds: all kinds by name.
         rests: names of the kinds on which something can stand.
         roles: roles of every kind's canonical object; the palette colours among them never change.
+        large_enough: whether all things of a composition are large enough to be judged; asked last.
         seed: of the draw.
     """
-    rng = random.Random(seed)
     chosen: list[ToyScene] = []
 
-    def wanted(scene: ToyScene) -> bool:
-        if not held_out(scene) or not _can_be_judged(scene, kinds, roles):
+    def wanted(scene: ToyScene, relation: str | None) -> bool:
+        if scene.relation != relation or not held_out(scene) or not _can_be_judged(scene, kinds, roles):
             return False
-        return _fills_a_place(scene, chosen, kinds)
+        return _fills_a_place(scene, chosen, kinds) and (relation is None or large_enough(scene))
 
-    while len(chosen) < SINGLES + ON + NEXT_TO:
-        chosen.append(random_scene(rng, dict(kinds), rests, wanted))
+    for relation, count in ((None, SINGLES), ("on", ON), ("next to", NEXT_TO)):
+        rng = random.Random(f"{seed}/{relation}")
+        for _ in range(count):
+            chosen.append(random_scene(rng, dict(kinds), rests, partial(wanted, relation=relation)))
     order = {None: 0, "on": 1, "next to": 2}
     return sorted(chosen, key=lambda scene: (order[scene.relation], [thing.kind for thing in scene.things]))
 
@@ -73,9 +80,7 @@ def _fills_a_place(scene: ToyScene, chosen: list[ToyScene], kinds: Mapping[str, 
         return False
     same = [other for other in chosen if other.relation == scene.relation]
     if scene.relation is not None:
-        return len(same) < (ON if scene.relation == "on" else NEXT_TO)
-    if len(same) >= SINGLES:
-        return False
+        return True
     thing = scene.things[0]
     front = kinds[thing.kind].front
     fronts = sum(kinds[other.things[0].kind].front for other in same)

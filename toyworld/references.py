@@ -13,6 +13,7 @@ The folder's layout:
 import json
 import logging
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 VIEWS = ViewSet(azimuth=0.0, elevation=15.0, fov=35.0, relative_distance=0.95, views=8)
 IMAGE_SIZE = 128
 OUTLINE_SIZE = 64
+LEAST_SIZE = 0.33  # of a scene, for each of its things: the parts of smaller ones can't be judged
 LEVEL = 12  # steps of gray between the numbers of a part map, so that rounding can't mix them up
 
 
@@ -46,8 +48,10 @@ def render_references(folder: Path) -> None:
     """Renders the held-out scenes and the outlines of all kinds into `folder`; what is there is replaced."""
     kinds = load_all()
     roles = {name: canonical_roles(kind) for name, kind in kinds.items()}
-    scenes = held_out_scenes(kinds, kinds_to_rest_on(kinds), roles)
+    scenes = held_out_scenes(kinds, kinds_to_rest_on(kinds), roles, lambda scene: large_enough(scene, kinds))
     folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*/transforms.json"):  # another choice of scenes has other folders
+        shutil.rmtree(old.parent)
     (folder / "palette.json").write_text(json.dumps(COLORS, indent=1), encoding="utf-8")
     with ViewRenderer(IMAGE_SIZE, "WORKBENCH", file_format="WEBP") as renderer:
         for place, scene in enumerate(scenes):
@@ -60,6 +64,19 @@ def render_references(folder: Path) -> None:
             remove(things)
             log.info("%2d %s", place, caption(scene))
     render_outlines(folder / "silhouettes.npz", kinds)
+
+
+def large_enough(scene: ToyScene, kinds: dict[str, Kind]) -> bool:
+    """Whether every thing of the canonical scene is at least LEAST_SIZE of the largest side of the whole."""
+    things = build_scene(scene, kinds, None)
+    corners = []
+    for thing in things:
+        matrix = np.array(thing.object.matrix_world)
+        corners.append(np.stack([thing.low, thing.high]) @ matrix[:3, :3].T + matrix[:3, 3])
+    remove(things)
+    whole = np.concatenate(corners)
+    largest = (whole.max(0) - whole.min(0)).max()
+    return min((low_high[1] - low_high[0]).max() for low_high in corners) >= LEAST_SIZE * largest
 
 
 def render_outlines(path: Path, kinds: dict[str, Kind]) -> None:

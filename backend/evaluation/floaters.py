@@ -31,7 +31,7 @@ def count_floaters(mesh: TriMesh, reference: Reference, scale: float) -> int:
     if count <= expected:
         return 0
     area = np.bincount(piece, face_areas(mesh), count)
-    views, height, width = reference.part_maps.shape
+    height, width = reference.part_maps.shape[1:]
     seen = rasterize(mesh, reference.c2w, reference.fov, height, width).faces
     pieces = np.where(seen >= 0, piece[np.maximum(seen, 0)], -1)
     near = ndimage.binary_dilation(reference.silhouettes, np.ones((1, 3, 3), bool), iterations=DILATION)

@@ -3,9 +3,10 @@
 
 The front of the truth is a patch of parts that are seen from the front and hardly from behind (eyes, a door).
 For every other side the question is what a generated view looks like where that patch would be, if it were
-there: like the true side, or like the patch? On the straight line in colour space from the true side's
-colour (0) to the patch's (1) the view has a place; a half or more is a second front. The patch is tried at
-many shifts, since a false second face may sit anywhere, and light is divided out first (the reference tells
+there: like the true side, or like the patch? The likeness is the share of the squared colour distance to
+the side in that to both: 0 for the true side, 1 for the patch; more than a third is a second front
+(varied true objects, blurred, stay below 0.15; fronts pasted on their sides above 0.45). The
+patch is tried at many shifts, since a false second face may sit anywhere, and light is divided out first (the reference tells
 how each pixel is lit), so that a dark side isn't taken for a dark face.
 The scale's ends are taken from the references themselves: the true side and the front pasted there.
 Objects whose front is only shape (Suzanne) are compared as lit pictures instead.
@@ -26,12 +27,14 @@ from backend.evaluation.part_colors import Palette
 FRONT, BACK = 0, 4  # views, 45 degrees apart
 SIDES = (2, 4, 6)  # azimuths 90, 180, 270
 SEEN_BEHIND = 0.25  # a part is of the front if the back shows less than this share of what the front shows
-LEAST_PATCH = 30  # pixels
+LEAST_PATCH = 60  # pixels; fewer are lost in the blur of a small model
 SHIFTS = [(dy, dx) for dy in range(-8, 9, 2) for dx in range(-16, 17, 2)]
 SMALL_SHIFTS = [(dy, dx) for dy in range(-6, 7, 2) for dx in range(-6, 7, 2)]
 LEAST_DIFFERENT = 0.5  # of the patch must differ from the true side for a shift to say anything
 DIFFERENT = 0.15  # sRGB distance
-SECOND = 0.5
+NEARBY = 3  # pixels
+SECOND = 0.35
+SEEN = 0.2  # small eyes blur; what shows the back instead has 0
 LEAST_SPAN = 0.25  # between true side and pasted front; less says nothing (the front is hidden or too small)
 
 Images = NDArray[np.float64]
@@ -85,7 +88,7 @@ def front_patch(reference: Reference) -> NDArray[np.bool_] | None:
 
 def _verdict(likeness: dict[int, float]) -> FrontVerdict:
     second = tuple(azimuth for azimuth, value in sorted(likeness.items()) if azimuth and value > SECOND)
-    return FrontVerdict(likeness, second, likeness.get(0, 1.0) > SECOND)
+    return FrontVerdict(likeness, second, likeness.get(0, 1.0) > SEEN)
 
 
 def _likeness(
@@ -104,7 +107,7 @@ def _likeness(
         other = BACK if view == FRONT else view
         template = _Template(patch, truth[FRONT], truth[other], albedo[view], visible[view])
         shifts = SHIFTS if azimuth else SMALL_SHIFTS
-        likeness[azimuth] = max(template.likeness(shift, move_side=azimuth == 0) for shift in shifts)
+        likeness[azimuth] = max(template.likeness(shift) for shift in shifts)
     return likeness
 
 
@@ -133,23 +136,36 @@ class _Template:
         self.rows, self.columns = np.nonzero(patch)
         self.front = front[patch]
         self.side, self.seen, self.visible = side, seen, visible
+        self.from_side = _distance_nearby(seen, side)
 
-    def likeness(self, shift: tuple[int, int], move_side: bool = False) -> float:
-        """How much the view looks like the patch moved by `shift` (rows, columns) and not like the side.
-
-        move_side: the colours of the side are taken from below the unmoved patch.
-        """
+    def likeness(self, shift: tuple[int, int]) -> float:
+        """How much nearer the view is to the patch moved by `shift` (rows, columns) than to the side: 0..1."""
         height, width = self.visible.shape
         rows, columns = self.rows + shift[0], self.columns + shift[1]
         inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
         inside[inside] &= self.visible[rows[inside], columns[inside]]
-        rows, columns = rows[inside], columns[inside]
-        side = self.side[self.rows[inside], self.columns[inside]] if move_side else self.side[rows, columns]
-        apart = self.front[inside] - side
-        if (np.linalg.norm(apart, axis=-1) > DIFFERENT).sum() < LEAST_DIFFERENT * len(inside):
+        apart = np.zeros(len(inside))
+        apart[inside] = ((self.front[inside] - self.side[rows[inside], columns[inside]]) ** 2).sum(-1)
+        told = apart > DIFFERENT**2
+        if told.sum() < LEAST_DIFFERENT * len(told):
             return 0.0
-        along = ((self.seen[rows, columns] - side) * apart).sum()
-        return float(along / (apart**2).sum())
+        rows, columns = rows[told], columns[told]
+        from_front = ((self.seen[rows, columns] - self.front[told]) ** 2).sum()
+        from_side = self.from_side[rows, columns].sum()
+        return float(from_side / max(from_side + from_front, 1e-9))
+
+
+def _distance_nearby(seen: Images, truth: Images) -> Images:
+    """(H, W): squared distance of every pixel's colour from the nearest colour the truth has within a few pixels,
+    so that a true eye or tail a little off its place isn't held against a side."""
+    height, width = seen.shape[:2]
+    padded = np.pad(truth, ((NEARBY, NEARBY), (NEARBY, NEARBY), (0, 0)), mode="edge")
+    least = np.full((height, width), np.inf)
+    for dy in range(2 * NEARBY + 1):
+        for dx in range(2 * NEARBY + 1):
+            moved = padded[dy : dy + height, dx : dx + width]
+            least = np.minimum(least, ((seen - moved) ** 2).sum(-1))
+    return least
 
 
 def _true_albedo(reference: Reference, palette: Palette) -> Images:
@@ -167,7 +183,8 @@ def _without_light(images: NDArray[np.float32], reference: Reference, truth: Ima
     light = (lit * color).sum(-1) / np.maximum((color**2).sum(-1), 1e-6)
     # edges of parts are mixtures: the middle of the surroundings is a better guess of the light
     light = np.stack([ndimage.median_filter(view, 3) for view in np.clip(light, 0.15, 1.3)])
-    return to_srgb(to_linear(images[..., :3].astype(np.float64)) / light[..., None])
+    unlit = to_srgb(to_linear(images[..., :3].astype(np.float64)) / light[..., None])
+    return np.asarray(unlit, dtype=np.float64)
 
 
 def _by_pictures(images: NDArray[np.float32], reference: Reference) -> FrontVerdict:

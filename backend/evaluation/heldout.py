@@ -121,4 +121,4 @@ def load_reference(folder: Path) -> Reference:
 
 def _read_image(path: Path) -> NDArray[np.float32]:
     with Image.open(path) as image:
-        return np.asarray(image.convert("RGBA"), dtype=np.float32) / 255
+        return np.asarray(image.convert("RGBA"), dtype=np.float32) / np.float32(255)

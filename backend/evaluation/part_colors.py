@@ -20,7 +20,9 @@ from backend.evaluation.color_space import to_linear, to_oklab
 from backend.evaluation.heldout import Part, Reference
 
 JUDGED_ROLES = ("main", "second")
-LEAST_PIXELS = 40  # over all views; a smaller part is mostly edge
+LEAST_PIXELS = 40  # inside a part, over all views; fewer are mostly mixtures with what is around
+LEAST_THIN = 160  # in all, for a part so thin that it has no inside
+SURE = 0.8
 LEAST_IN_VIEW = 4
 EROSION = 2  # pixels, so that outlines that are a little off don't count as wrong colours
 LEAST_COVERED = 0.25  # of a part that must be inside the generated silhouette for its colour to be there at all
@@ -65,6 +67,9 @@ def _plain(
     mask = _interior(reference.part_maps == part.number)
     if mask is None:
         return []
+    truth = _votes(reference.images, reference, palette, part, mask)
+    if truth.get(part.color, 0.0) < SURE:
+        return []  # too small or thin: not even the truth shows its colour purely
     covered = mask & (images[..., 3] > 0.5)
     if covered.sum() < LEAST_COVERED * mask.sum():
         return [PartColor(kind, part.role, part.color, "missing", 0.0, False)]
@@ -76,25 +81,29 @@ def _pattern(
     images: NDArray[np.float32], reference: Reference, palette: Palette, kind: str, main: Part, other: Part
 ) -> list[PartColor]:
     """Where stripes and dots lie is not in the prompt: pixels of the patterned surface are sorted by which of the
-    two colours is nearer; either colour must have a fair share, and its pixels the right colour in the middle."""
+    two colours is nearer; either colour must have a fair share, and the purer half of its pixels (edges are
+    mixtures) the right colour."""
     own = {part: (reference.part_maps == part.number) & reference.silhouettes for part in (main, other)}
     area = (own[main] | own[other]) & (images[..., 3] > 0.5)
     if not area.any():
         return [PartColor(kind, part.role, part.color, "missing", 0.0, False) for part in (main, other)]
     lab = to_oklab(to_linear(images[..., :3].astype(np.float64)))
-    nearer_main = np.zeros_like(area)
+    lead = np.zeros(area.shape)  # by how much a pixel is nearer to the main colour
     for view in range(len(images)):
         distances = []
         for part in (main, other):
             shade = _shade(reference, palette, part, own[main] | own[other], view)
             target = to_oklab(to_linear(palette[part.color]) * shade)
             distances.append(np.linalg.norm(lab[view] - target, axis=-1))
-        nearer_main[view] = distances[0] < distances[1]
+        lead[view] = distances[1] - distances[0]
     verdicts = []
-    for part, chosen in ((main, area & nearer_main), (other, area & ~nearer_main)):
+    for part, purity in ((main, lead), (other, -lead)):
+        chosen = area & (purity > 0)
         true_share = own[part].sum() / (own[main] | own[other]).sum()
-        fair = chosen.sum() / area.sum() >= LEAST_PATTERN * true_share
-        votes = _votes(images, reference, palette, part, chosen, own[main] | own[other]) if fair else {}
+        votes: dict[str, float] = {}
+        if chosen.sum() / area.sum() >= LEAST_PATTERN * true_share:
+            pure = chosen & (purity >= np.median(purity[chosen]))
+            votes = _votes(images, reference, palette, part, pure, own[main] | own[other])
         verdicts.append(_verdict(kind, part, votes or {"missing": 1.0}))
     return verdicts
 
@@ -143,11 +152,9 @@ def _shade(reference: Reference, palette: Palette, part: Part, area: Mask, view:
 
 def _interior(mask: Mask) -> Mask | None:
     """The mask without its edges, as far as enough is left; None for a part too small to judge."""
-    if mask.sum() < LEAST_PIXELS:
-        return None
     square = np.ones((1, 3, 3), dtype=bool)
     for iterations in range(EROSION, 0, -1):
         inner = ndimage.binary_erosion(mask, square, iterations=iterations)
         if inner.sum() >= LEAST_PIXELS:
             return np.asarray(inner, dtype=bool)
-    return mask
+    return mask if mask.sum() >= LEAST_THIN else None
