@@ -13,10 +13,7 @@ WANTED = (3, 11)
 
 def main():
     if sys.version_info < (3, 7):  # noqa: UP036 (it is for those who have it)
-        sys.exit(
-            "Python %d.%d is needed; this is %d.%d: run build.py with python3.11."
-            % (WANTED + sys.version_info[:2])
-        )  # noqa: UP031
+        sys.exit("build.py needs Python 3.11: run it with python3.11.")
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     if sys.version_info < WANTED:
         _hand_over()

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What build.py does, one concept a file. Standard library only: it makes the environments, so it has none."""
+"""What build.py does, one concept a file. Standard library only: it has no environment yet."""

@@ -44,7 +44,10 @@ class Outcome:
 
 
 def run(arguments: list[str]) -> int:
-    """Runs everything, or with `arguments` for pytest only the tests; prints a summary. Returns 1 where something failed.
+    """Runs everything, or with `arguments` for pytest only the tests, and prints a summary.
+
+    Returns:
+        The exit code: 1 where something failed.
 
     Raises:
         BuildError: an environment can't be made.
@@ -102,7 +105,7 @@ def _pytest(suite: Suite, python: Path, paths: list[str], arguments: list[str]) 
 
 
 def _read(title: str, report: Path, code: int) -> Outcome:
-    """Counts what pytest reports. A run that broke off, without or after its report, counts as one failure more."""
+    """Counts what pytest reports. A run that broke off counts as one failure more."""
     outcome = Outcome(title)
     try:
         root = ElementTree.parse(report).getroot()

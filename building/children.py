@@ -34,7 +34,7 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def child(command: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[Any]"]:
-    """A child process that is gone when the block is left. Ctrl-C reaches it too: it is in the terminal's group."""
+    """A child that is gone when the block is left. Ctrl-C reaches it too: it is in the terminal's group."""
     process = subprocess.Popen(list(command), **options)
     try:
         yield process
@@ -74,7 +74,7 @@ def run(command: Sequence[str], **options: Any) -> int:
 
 
 def stop_on_signals() -> None:
-    """Being told to end (a closed terminal, a service manager) is what Ctrl-C is: children are ended, then this."""
+    """Being told to end (a closed terminal, a service manager) is like Ctrl-C: children first, then this."""
 
     def interrupt(_number: int, _frame: object) -> None:
         raise Terminated
@@ -85,7 +85,7 @@ def stop_on_signals() -> None:
 
 
 def _end(process: "subprocess.Popen[Any]", knows: bool) -> None:
-    """Politely first: a child may have children of its own to end, and a second Ctrl-C would disturb it at that.
+    """Politely first: a child may have children to end, and a second Ctrl-C would disturb it at that.
 
     Args:
         knows: it should have got the terminal's Ctrl-C itself.

@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The commands of build.py, and how what goes wrong becomes a sentence and an exit code.
 
-Exit codes: 0 done, 1 a test failed, 2 a mistake in the input or something missing on this machine, 130 stopped by the user.
+Exit codes: 0 done, 1 a test failed, 2 a mistake in the input or something missing on this machine, 130
+stopped by the user.
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from building import children
 from building.console import say
-from building.environments import ALL, BACKEND, BLENDERS, DEFAULT_BLENDER
+from building.environments import ALL, BACKEND, BLENDERS, DEFAULT_BLENDER, Environment
 from building.errors import BuildError
+
+if TYPE_CHECKING:
+    Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 EXIT_USER = 2
 EXIT_STOPPED = 130
@@ -45,21 +51,29 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_test(commands)
     _add_zip(commands)
     _add_python(commands)
-    argv = list(argv)
+    own, handed_on = split(list(argv))
+    arguments = parser.parse_args(own)
+    arguments.handed_on = handed_on
+    return arguments
+
+
+def split(argv: list[str]) -> tuple[list[str], list[str]]:
+    """What is build.py's own, and what is handed on to pytest or Python: argparse would read that, too."""
     if argv[:1] == ["test"] and "--" in argv:
-        # argparse would take the first "--" away and read what stands behind it.
-        split = argv.index("--")
-        arguments = parser.parse_args(argv[:split])
-        arguments.pytest = argv[split + 1 :]
-        return arguments
-    return parser.parse_args(argv)
+        dashes = argv.index("--")
+        return argv[:dashes], argv[dashes + 1 :]
+    if argv[:1] == ["python"]:
+        end = 1
+        if argv[1:2] == ["--blender"]:
+            end = 3 if argv[2:3] and re.fullmatch(r"\d+\.\d+", argv[2]) else 2
+        elif argv[1:2] and (argv[1].startswith("--blender=") or argv[1] in ("-h", "--help")):
+            end = 2
+        return argv[:end], argv[end:]
+    return argv, []
 
 
-Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
-
-def _add_env(commands: Commands) -> None:
-    text = "Makes the environments in the user's cache folder. All checkouts with the same lock files share them."
+def _add_env(commands: "Commands") -> None:
+    text = "Makes the environments in the user's cache folder; checkouts with the same lock files share them."
     parser = commands.add_parser("env", help="make the environments", description=text)
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"which: {', '.join(ALL)} (default: what `demo` needs)"
@@ -96,8 +110,10 @@ def _env(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _add_demo(commands: Commands) -> None:
-    text = "Makes an object from a prompt the way a user's script in Blender would, and pictures of it from 8 sides."
+def _add_demo(commands: "Commands") -> None:
+    text = (
+        "Makes an object from a prompt as a user's script in Blender would, and pictures of it from 8 sides."
+    )
     parser = commands.add_parser("demo", help="make an object from a prompt", description=text)
     parser.add_argument("prompt", metavar="PROMPT", help='what to make, such as "a red mug"')
     parser.add_argument(
@@ -129,25 +145,26 @@ def _demo(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _add_test(commands: Commands) -> None:
+def _add_test(commands: "Commands") -> None:
     text = (
-        "Runs all checks: lint, types, the backend's tests, the add-on's tests in every Blender, the whole path. "
+        "Runs all checks: lint, types, the backend's tests, the add-on's tests in every Blender. "
         "With arguments for pytest only tests run, and paths among them choose which: "
-        "`build.py test -- tests/backend -k cameras`. Tests marked slow, gpu or gui are left out; `-- -m slow` runs those."
+        "`build.py test -- tests/backend -k cameras`. "
+        "Tests marked slow, gpu or gui are left out; `-- -m slow` runs those."
     )
     parser = commands.add_parser(
         "test", help="run all checks", description=text, usage="build.py test [-- pytest args]"
     )
-    parser.set_defaults(run=_test, pytest=[])
+    parser.set_defaults(run=_test)
 
 
 def _test(arguments: argparse.Namespace) -> int:
     from building import checks
 
-    return checks.run(arguments.pytest)
+    return checks.run(arguments.handed_on)
 
 
-def _add_zip(commands: Commands) -> None:
+def _add_zip(commands: "Commands") -> None:
     text = "Builds dist/mvdream_blender-<version>.zip and validates it with Blender's own extension tool."
     commands.add_parser("zip", help="build the extension", description=text).set_defaults(run=_zip)
 
@@ -161,9 +178,14 @@ def _zip(_arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _add_python(commands: Commands) -> None:
-    text = "Runs the backend environment's Python, from the folder you are in: `build.py python -m backend --help`."
-    parser = commands.add_parser("python", help="run the environment's Python", description=text)
+def _add_python(commands: "Commands") -> None:
+    text = "Runs the backend environment's Python, where you are: `build.py python -m backend --help`."
+    parser = commands.add_parser(
+        "python",
+        help="run the environment's Python",
+        description=text,
+        usage="build.py python [--blender [V]] [ARGS ...]",
+    )
     parser.add_argument(
         "--blender",
         nargs="?",
@@ -171,7 +193,6 @@ def _add_python(commands: Commands) -> None:
         metavar="V",
         help=f"run that of Blender as a module: {', '.join(BLENDERS)} (default: {DEFAULT_BLENDER})",
     )
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="what Python gets")
     parser.set_defaults(run=_python)
 
 
@@ -182,10 +203,10 @@ def _python(arguments: argparse.Namespace) -> int:
     environment = BACKEND if arguments.blender is None else _blender(arguments.blender)
     # The packages of this checkout are found from any folder.
     surroundings = children.environment({"PYTHONPATH": str(ROOT)})
-    return children.run([str(ensure(environment)), *arguments.arguments], env=surroundings)
+    return children.run([str(ensure(environment)), *arguments.handed_on], env=surroundings)
 
 
-def _blender(version: str):
+def _blender(version: str) -> Environment:
     if version not in BLENDERS:
         raise BuildError(f"There is no environment for Blender {version!r}. Versions: {', '.join(BLENDERS)}.")
     return BLENDERS[version]

@@ -11,7 +11,7 @@ LOG_SECONDS = 10.0
 
 
 def say(text: str = "") -> None:
-    """A line of output. What the terminal can't show is replaced, so that a prompt in any script does no harm."""
+    """A line of output. What the terminal can't show is replaced: a prompt may be in any script."""
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
     sys.stdout.flush()
@@ -28,7 +28,7 @@ def duration(seconds: float) -> str:
 
 
 class ProgressLine:
-    """A line that is redrawn on a terminal; elsewhere (a log) a new line for what is new, every few seconds."""
+    """A line that is redrawn on a terminal; elsewhere (a log) a line for what is new, every few seconds."""
 
     def __init__(self, title: str, stream: TextIO | None = None) -> None:
         self._title = title
@@ -37,6 +37,7 @@ class ProgressLine:
         self._start = time.monotonic()
         self._last_time = -LOG_SECONDS
         self._last_text = ""
+        self._kinds: set[str] = set()
 
     def show(self, text: str, fraction: float | None = None) -> None:
         """Say what is going on. `fraction` is 0..1 of the whole; None: nobody knows."""
@@ -46,7 +47,7 @@ class ProgressLine:
             bar = "" if fraction is None else f"[{bar_of(fraction)}] "
             line = f"{self._title}: {bar}{text}, {spent}"
             columns = max(20, shutil.get_terminal_size().columns - 1)
-            # The last character of a line is left free: a full line would wrap, and a wrapped one can't be redrawn.
+            # One column is left free: a full line would wrap, and a wrapped one can't be redrawn.
             self._stream.write("\r" + line[:columns].ljust(columns))
         elif self._is_news(text, now):
             self._last_text, self._last_time = text, now
@@ -54,10 +55,11 @@ class ProgressLine:
         self._stream.flush()
 
     def _is_news(self, text: str, now: float) -> bool:
-        """For a log: another kind of work ("unpacking" after "fetching"), or the same some time later."""
-        if text.split(maxsplit=1)[:1] != self._last_text.split(maxsplit=1)[:1]:
-            return True
-        return text != self._last_text and now - self._last_time >= LOG_SECONDS
+        """For a log: the first of a kind of work ("unpacking ..." after "fetching ..."), else some time later."""
+        kind = text.partition(" ")[0]
+        first = kind not in self._kinds
+        self._kinds.add(kind)
+        return first or (text != self._last_text and now - self._last_time >= LOG_SECONDS)
 
     def end(self, text: str) -> None:
         """The last word, which stays."""

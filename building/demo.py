@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A prompt becomes an object in a real Blender that has never seen this project: from the environments to pictures."""
+"""A prompt becomes an object in a real Blender that has never seen this project."""
 
 import contextlib
 import json
@@ -72,7 +72,7 @@ def _in_blender(task: dict[str, object], blender_python: Path, backend_python: P
         command = [str(blender_python), str(SCRIPT), str(Path(scratch, "task.json"))]
         try:
             with log.open("wb") as noise:
-                # The script writes the progress to stderr, and sends Blender's own words to where stdout goes.
+                # Progress goes to the terminal by stderr; the script sends Blender's own words to stdout.
                 code = children.run(
                     command, stdin=subprocess.DEVNULL, stdout=noise, env=surroundings, cwd=scratch
                 )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The environments of the project: which there are, where they are, and whether they are complete."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -87,7 +88,7 @@ def python_in(folder: Path) -> Path:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether the environment in `folder` was made to the end, here (it can't be moved), and its Python still exists."""
+    """Whether the environment in `folder` was made to the end, in this place, and its Python still exists."""
     try:
         marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -103,11 +104,9 @@ def mark_complete(folder: Path) -> None:
 
 
 def mark_used(folder: Path) -> None:
-    """For cleaning up: which environments nobody uses any more. A cache that can't be written is still good to read."""
-    try:
+    """For cleaning up what nobody uses any more. A cache that can't be written is still good to read."""
+    with contextlib.suppress(OSError):
         os.utime(folder / MARKER)
-    except OSError:
-        pass
 
 
 def ready(environment: Environment) -> Path | None:

@@ -23,7 +23,7 @@ CONTENTS = {
     "requirements/backend.txt": "requirements/backend.txt",
 }
 _LEFT_OUT = ("__pycache__", ".pyc", ".new", ".tmp", ".swp", "~", ".DS_Store")
-# One date for all files: the same sources give the same zip, byte by byte. It is the earliest that a zip can hold.
+# The earliest that a zip can hold, for all files: the same sources give the same zip, byte by byte.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 

@@ -80,7 +80,7 @@ def _make(
 
 
 def _run(command: list[str], log: Path, lock: int, output: InstallerOutput | None) -> int:
-    # An installer that outlives a killed build keeps the lock, so that the next build does not meet it in the folder.
+    # An installer that outlives a killed build keeps the lock: the next build must not meet it in the folder.
     inherited = {} if sys.platform == "win32" else {"pass_fds": (lock,)}
     with (
         log.open("a", encoding="utf-8") as file,
@@ -111,20 +111,27 @@ def _failure(environment: Environment, log: Path, code: int) -> str:
     ]
     tail = "\n".join(lines[-200:])
     if "No space left" in tail or "not enough space" in tail:
-        return f"The disk became full while the environment {environment.name} was made: free some space, then try again."
+        return f"The disk became full while {environment.name} was made: free some space, then try again."
     if re.search(
         "NameResolutionError|Failed to establish|getaddrinfo|ProxyError|ConnectTimeout|ReadTimeout", tail
     ):
-        return f"The package index can't be reached, so {environment.name} was not made: check the network, then try again."
+        return (
+            f"The package index can't be reached, so {environment.name} was not made: "
+            "check the network, then try again."
+        )
     end = "\n  ".join(lines[-8:])
-    return f"The environment {environment.name} could not be made (exit code {code}). The whole log is {log}; its end:\n  {end}"
+    return (
+        f"The environment {environment.name} could not be made (exit code {code}). "
+        f"The whole log is {log}; its end:\n  {end}"
+    )
 
 
 def _check_disk(environment: Environment, place: Path) -> None:
     free = shutil.disk_usage(place).free / 2**30
     if free < environment.roomy:
         raise BuildError(
-            f"Making {environment.name} needs {environment.roomy:g} GB of disk space at {place}, {free:.1f} GB are free."
+            f"Making {environment.name} needs {environment.roomy:g} GB of disk space at {place}, "
+            f"{free:.1f} GB are free."
         )
 
 
@@ -151,7 +158,7 @@ def _remove(folder: Path) -> None:
             shutil.rmtree(folder)
     except OSError as error:
         raise BuildError(
-            f"{folder} can't be replaced: {error.strerror} ({error.filename}). Is a program of it still running?"
+            f"{folder} can't be replaced: {error.strerror} ({error.filename}). Is it in use?"
         ) from None
 
 

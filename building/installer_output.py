@@ -8,7 +8,8 @@ from pathlib import Path
 # Shares of the whole: looking for packages, fetching them; the rest is unpacking.
 _LOOKING, _FETCHING = 0.15, 0.55
 _FILE = re.compile(
-    r"\s*(?:Downloading|Using cached) (?:\S*/)?(?P<name>[^\s/]+?)-\d[^\s/]*(?P<kind>\.\w+)(?: \((?P<size>[^)]+)\))?"
+    r"\s*(?:Downloading|Using cached) (?:\S*/)?(?P<name>[^\s/]+?)-\d[^\s/]*(?P<kind>\.\w+)"
+    r"(?: \((?P<size>[^)]+)\))?"
 )
 _RAW = re.compile(r"Progress (\d+) of (\d+)")
 
@@ -58,7 +59,7 @@ class InstallerOutput:
             self._tell(f"unpacking {self._unpacking} packages", 1.0)
 
     def idle(self) -> None:
-        """Called while pip says nothing: it unpacks for a minute without a word, but what it has done can be counted."""
+        """Called while pip says nothing: it unpacks for a minute without a word, but that can be counted."""
         if self._unpacking:
             done = sum(1 for _ in self._packages().glob("*.dist-info"))
             unpacked = min(1.0, done / self._unpacking)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Finds a Python of a wanted version on this machine.
 
-build.py imports this file with whatever Python it was started with, to hand over to a suitable one: nothing here is
-newer than Python 3.7.
+build.py imports this file with whatever Python it was started with, to hand over to a suitable one:
+nothing here is newer than Python 3.7.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def candidates(wanted: tuple[int, int]) -> list[list[str]]:
 
 
 def probe(command: list[str]) -> Interpreter | None:
-    """Starts a Python and asks it about itself; None where it does not start (pyenv's shims exist, and fail)."""
+    """Starts a Python and asks it about itself; None where it does not start, as some of pyenv's shims."""
     import json
 
     try:
@@ -95,14 +95,16 @@ def probe(command: list[str]) -> Interpreter | None:
 
 
 def missing(wanted: tuple[int, int], found: Interpreter | None) -> str:
-    """What to tell somebody whose Python of this version is not there (`found` is None) or lacks something."""
+    """What to tell somebody whose Python of this version is missing (`found` is None) or lacks something."""
     name = "%d.%d" % wanted  # noqa: UP031
     if found is None:
         ways = {
             "win32": f"install it from python.org, or with `winget install Python.Python.{name}`",
             "darwin": f"install it with `brew install python@{name}`, or from python.org",
         }
-        other = f"install it (Debian, Ubuntu: `sudo apt-get install python{name} python{name}-venv`), or with pyenv"
+        other = (
+            f"install it (on Debian: `sudo apt-get install python{name} python{name}-venv`), or with pyenv"
+        )
         return f"Python {name} is needed and was not found: {ways.get(sys.platform, other)}, then try again."
     if not found.wide:
         return (

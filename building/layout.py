@@ -47,7 +47,8 @@ def cache_folder() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BuildError(
-            f"The cache folder {folder} can't be made: {error.strerror}. Set {CACHE_VARIABLE} to a folder that can."
+            f"The cache folder {folder} can't be made: {error.strerror}. "
+            f"Set {CACHE_VARIABLE} to a folder that can."
         ) from None
     return folder
 

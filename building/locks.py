@@ -28,8 +28,8 @@ def hold(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[int]
         waiting: called once when another process has it, and then that is waited for; None: nobody waits.
 
     Yields:
-        The file descriptor. Where a child process inherits it (POSIX), the lock is held until the child is gone too: an
-        installer whose parent was killed can't get into the way of the next one.
+        The file descriptor. Where a child process inherits it (POSIX), the lock is held until the child is
+        gone too: an installer whose parent was killed can't get into the way of the next one.
 
     Raises:
         Busy: another process holds it, and `waiting` is None.

@@ -10,7 +10,7 @@ _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt
 
 
 def slug(text: str) -> str:
-    """A name that every file system takes: "A red mug!" becomes "a-red-mug". Letters of all scripts are kept."""
+    """A name that every file system takes: "A red mug!" becomes "a-red-mug". Letters of all scripts stay."""
     plain = unicodedata.normalize("NFKC", text).lower()
     # Accents of some scripts are characters of their own, and not letters to the regular expression.
     kept = "".join(c if c.isalnum() or unicodedata.category(c).startswith("M") else "-" for c in plain)

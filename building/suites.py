@@ -47,7 +47,7 @@ SUITES = [
 
 
 def is_test_path(argument: str) -> bool:
-    """Whether an argument of pytest is a path ("tests/backend/test_cameras.py::test_orbit") and not an option."""
+    """Whether pytest's argument is a path ("tests/backend/test_cameras.py::test_orbit"), not an option."""
     return not argument.startswith("-") and _place(argument).exists()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The system's libraries that Blender as a Python module is linked to, and the Debian packages that bring them."""
+"""The system's libraries that Blender as a Python module needs, and the Debian packages that bring them."""
 
 import ctypes
 import shutil
@@ -66,12 +66,12 @@ def require() -> None:
         return
     if shutil.which("apt-get"):
         raise BuildError(
-            f"Blender needs {len(packages)} system packages that are missing here. Install them, then try again:\n"
+            f"Blender needs {len(packages)} system packages that are missing. Install them, then try again:\n"
             f"  sudo apt-get install -y --no-install-recommends {' '.join(packages)}"
         )
     libraries = [library for library, package in LIBRARIES.items() if package in packages]
     raise BuildError(
-        f"Blender needs system libraries that are missing here: {', '.join(libraries or ['a Mesa OpenGL driver'])}. "
+        f"Blender needs libraries that are missing here: {', '.join(libraries or ['a Mesa OpenGL driver'])}. "
         f"Install the packages that bring them (on Debian: {' '.join(packages)}), then try again."
     )
 

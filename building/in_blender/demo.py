@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs in Blender's Python: installs the extension, calls its operator as a user's script would, renders the object.
+"""Runs in Blender's Python: installs the extension, calls its operator, renders the object.
 
 Standard output gets what Blender says; standard error, the terminal, gets the progress bar and nothing else.
 """
@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any, TextIO
 
 ADDON = "bl_ext.user_default.mvdream_blender"
 
@@ -26,7 +27,7 @@ def main(task_file: str) -> int:
     interrupted = _heed_interrupts()
     report: dict[str, object] = {"error": None, "seconds": {}}
     try:
-        report["seconds"] = _carry_out(task, terminal)
+        report["seconds"] = _carry_out(task, terminal, interrupted)
         code = 0
     except Exception as error:  # noqa: BLE001 (whatever it is, the report tells)
         if interrupted:
@@ -40,7 +41,7 @@ def main(task_file: str) -> int:
     return code
 
 
-def _carry_out(task, terminal) -> dict[str, float]:
+def _carry_out(task: dict[str, Any], terminal: TextIO, interrupted: list[int]) -> dict[str, float]:
     """The story. Returns the seconds of its stages."""
     from stopwatch import Stopwatch
 
@@ -53,7 +54,7 @@ def _carry_out(task, terminal) -> dict[str, float]:
     )
     if not hasattr(bpy.types, "MVDREAM_OT_generate"):
         raise RuntimeError("The extension was installed but did not register in Blender.")
-    watch = Stopwatch(ADDON, terminal)
+    watch = Stopwatch(ADDON, terminal, lambda: bool(interrupted))
     seconds = {"Blender": time.monotonic() - start}
 
     sys.stderr = watch
@@ -65,12 +66,12 @@ def _carry_out(task, terminal) -> dict[str, float]:
     seconds |= watch.stages()
 
     start = time.monotonic()
-    _save(generated, task["prompt"], Path(task["out"]))
+    _save(generated, Path(task["out"]))
     seconds["pictures"] = time.monotonic() - start
     return seconds
 
 
-def _save(generated, prompt: str, out: Path) -> None:
+def _save(generated: Any, out: Path) -> None:
     """Writes the results beside their places, then puts all of them there."""
     import bpy
     from turnaround import render_turnaround, set_up_stage
@@ -93,7 +94,7 @@ def _save(generated, prompt: str, out: Path) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _quieten():
+def _quieten() -> TextIO:
     """From here on, what Blender's own code writes goes to standard output's log; returns the terminal."""
     terminal = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
     os.dup2(1, 2)
@@ -104,7 +105,7 @@ def _heed_interrupts() -> list[int]:
     """The first Ctrl-C cancels the job, and more of them don't disturb that; the list then is not empty."""
     seen: list[int] = []
 
-    def interrupt(number, _frame):
+    def interrupt(number: int, _frame: object) -> None:
         if not seen:
             seen.append(number)
             raise Interrupted

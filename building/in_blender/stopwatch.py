@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Notes how long each stage of a generation takes, while the add-on's progress bar goes by on its way to the terminal."""
+"""Notes how long each stage takes, while the add-on's progress bar goes by on its way to the terminal."""
 
 import sys
 import time
+from collections.abc import Callable
+from typing import TextIO
 
 TITLES = {
     "STARTING": "start of the backend",
@@ -17,25 +19,27 @@ TITLES = {
 
 
 class Stopwatch:
-    """Stands in for sys.stderr: the add-on writes there whenever its job has news, and that is when to look at the job."""
+    """Stands in for sys.stderr: the add-on writes there whenever its job has news: the moment to look."""
 
     encoding = "utf-8"
 
-    def __init__(self, addon: str, terminal) -> None:
+    def __init__(self, addon: str, terminal: TextIO, muted: Callable[[], bool]) -> None:
         """
         Args:
             addon: name of the add-on's package, enabled.
             terminal: where the progress bar goes.
+            muted: whether nothing goes there any more: Blender would print the traceback of a Ctrl-C.
         """
         self._addon = addon
         self._terminal = terminal
+        self._muted = muted
         self._starts = [("STARTING", time.monotonic())]
 
     def write(self, text: str) -> int:
         stage = self._stage()
         if stage != self._starts[-1][0]:
             self._starts.append((stage, time.monotonic()))
-        return self._terminal.write(text)
+        return len(text) if self._muted() else self._terminal.write(text)
 
     def flush(self) -> None:
         self._terminal.flush()

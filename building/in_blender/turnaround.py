@@ -25,16 +25,16 @@ class Stage:
 
     Attributes:
         camera: looks at `centre`.
-        pivot: an empty in the centre; turning it about Z turns the camera around the object, and the lights with it.
+        pivot: an empty in the centre; turned about Z, it takes camera and lights around the object.
     """
 
-    def __init__(self, camera, pivot) -> None:
+    def __init__(self, camera: bpy.types.Object, pivot: bpy.types.Object) -> None:
         self.camera = camera
         self.pivot = pivot
 
 
-def set_up_stage(subject) -> Stage:
-    """Puts camera, lights and background around an object; they stay in the scene. Azimuth 0 is in front, at -Y."""
+def set_up_stage(subject: bpy.types.Object) -> Stage:
+    """Puts camera, lights and background around an object, for good. The camera is in front, at -Y."""
     scene = bpy.context.scene
     _set_up_render(scene)
     centre, radius = bounding_sphere(subject)
@@ -56,8 +56,8 @@ def set_up_stage(subject) -> Stage:
     return Stage(rig, pivot)
 
 
-def render_turnaround(subject, stage: Stage, path: Path) -> None:
-    """Renders `VIEWS` pictures, azimuth 0 in the first place and growing counter-clockwise seen from above."""
+def render_turnaround(subject: bpy.types.Object, stage: Stage, path: Path) -> None:
+    """Renders `VIEWS` pictures: azimuth 0 first, then counter-clockwise as seen from above."""
     scene = bpy.context.scene
     pictures = []
     with tempfile.TemporaryDirectory(prefix="mvdream-turnaround-") as folder:
@@ -71,7 +71,7 @@ def render_turnaround(subject, stage: Stage, path: Path) -> None:
     _write(_in_rows(pictures), path)
 
 
-def bounding_sphere(subject) -> tuple[Vector, float]:
+def bounding_sphere(subject: bpy.types.Object) -> tuple[Vector, float]:
     """Centre of an object's box and the radius that its vertices reach from there, in world units."""
     corners = [subject.matrix_world @ Vector(corner) for corner in subject.bound_box]
     low = Vector(map(min, zip(*corners, strict=True)))
@@ -81,7 +81,7 @@ def bounding_sphere(subject) -> tuple[Vector, float]:
     return centre, max(radius, 1e-6)
 
 
-def _set_up_render(scene) -> None:
+def _set_up_render(scene: bpy.types.Scene) -> None:
     render = scene.render
     render.engine = "CYCLES"
     render.resolution_x = render.resolution_y = SIZE
@@ -106,33 +106,35 @@ def _set_up_render(scene) -> None:
     background.inputs["Strength"].default_value = 0.65
 
 
-def _set_up_denoiser(scene) -> bool:
+def _set_up_denoiser(scene: bpy.types.Scene) -> bool:
     """Whether there is one: some distributions build Blender without it."""
     try:
         scene.cycles.denoiser = "OPENIMAGEDENOISE"
     except TypeError:
         return False
-    # The lighting is soft, so there is little to clean; guiding passes would cost more than the rendering itself.
+    # The light is soft, so there is little to clean; guiding passes would cost more than the rendering.
     scene.cycles.denoising_input_passes = "RGB"
     scene.cycles.denoising_quality = "FAST"
     return True
 
 
-def _light(name: str, pivot, strength: float, elevation: float, azimuth: float, angle: float) -> None:
+def _light(
+    name: str, pivot: bpy.types.Object, strength: float, elevation: float, azimuth: float, angle: float
+) -> None:
     light = bpy.data.lights.new(name, "SUN")
     light.energy = strength
     light.angle = math.radians(angle)
     _aim(_linked(bpy.data.objects.new(name, light), pivot), elevation, azimuth, 3.0)
 
 
-def _aim(item, elevation: float, azimuth: float, distance: float) -> None:
+def _aim(item: bpy.types.Object, elevation: float, azimuth: float, distance: float) -> None:
     """Places something around the pivot, looking at it."""
     e, a = math.radians(elevation), math.radians(azimuth)
     item.location = distance * Vector((math.cos(e) * math.sin(a), -math.cos(e) * math.cos(a), math.sin(e)))
     item.rotation_euler = (-item.location).to_track_quat("-Z", "Y").to_euler()
 
 
-def _linked(item, parent):
+def _linked(item: bpy.types.Object, parent: bpy.types.Object | None) -> bpy.types.Object:
     bpy.context.scene.collection.objects.link(item)
     item.parent = parent
     return item
