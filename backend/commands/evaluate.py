@@ -23,12 +23,16 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Make the held-out prompts and measure kind, colours, front, floaters and time. "
         "Writes table.md, results.json and the contact sheet sheet.png.",
     )
-    parser.add_argument("--model", default="small", help="name of a model, or the folder of one (default: small)")
+    parser.add_argument(
+        "--model", default="small", help="name of a model, or the folder of one (default: small)"
+    )
     parser.add_argument("--prompts", type=int, default=None, metavar="N", help="only N of the prompts")
     parser.add_argument("--seed", type=int, default=0, help="of every prompt (default: 0)")
     parser.add_argument("--preset", default=None, help="set of numbers to start from (default: standard)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    parser.add_argument("--out", type=Path, default=Path("out/evaluation"), metavar="DIR", help="where to write")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/evaluation"), metavar="DIR", help="where to write"
+    )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="prompts made at once (default: 1)")
     parser.add_argument(
         "--from",
@@ -39,7 +43,9 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--heldout", type=Path, default=None, metavar="DIR", help="other references")
     for name, kind in OVERRIDES.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N", help="instead of the preset's")
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", type=kind, metavar="N", help="instead of the preset's"
+        )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -122,7 +128,9 @@ def _prepare(out: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UserError(f"Nothing can be written to {out}: {error.strerror}. Choose another --out.") from error
+        raise UserError(
+            f"Nothing can be written to {out}: {error.strerror}. Choose another --out."
+        ) from error
 
 
 def _write(path: Path, text: str) -> None:

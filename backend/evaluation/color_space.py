@@ -34,7 +34,9 @@ def to_linear(srgb: Array) -> Array:
 def to_srgb(linear: Array) -> Array:
     """Linear light to display values, clipped to 0..1."""
     linear = np.clip(linear, 0.0, 1.0)
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055)
+    return np.where(
+        linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
+    )
 
 
 def to_oklab(linear: Array) -> Array:

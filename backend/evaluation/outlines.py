@@ -60,7 +60,9 @@ def scaled_images(images: NDArray[np.float32], scale: float) -> NDArray[np.float
     if scale == 1.0:
         return images
     middle = (np.array(images.shape[1:3]) - 1) / 2
-    premultiplied = images * np.concatenate([images[..., 3:].repeat(3, -1), np.ones_like(images[..., 3:])], -1)
+    premultiplied = images * np.concatenate(
+        [images[..., 3:].repeat(3, -1), np.ones_like(images[..., 3:])], -1
+    )
     result = np.empty_like(images)
     for view in range(len(images)):
         for channel in range(4):

@@ -25,7 +25,9 @@ LEAST_THIN = 160  # in all, for a part so thin that it has no inside
 SURE = 0.8
 LEAST_IN_VIEW = 4
 EROSION = 2  # pixels, so that outlines that are a little off don't count as wrong colours
-LEAST_COVERED = 0.25  # of a part that must be inside the generated silhouette for its colour to be there at all
+LEAST_COVERED = (
+    0.25  # of a part that must be inside the generated silhouette for its colour to be there at all
+)
 LEAST_PATTERN = 0.4  # of either colour's true share of a pattern
 
 Palette = Mapping[str, NDArray[np.float64]]

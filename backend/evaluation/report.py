@@ -92,7 +92,9 @@ def faults(score: Score) -> list[str]:
     elif not score.kind_right:
         found.append("shape")
     found += [
-        f"{part.kind}: {part.role} {part.seen}, not {part.expected}" for part in score.colors if not part.right
+        f"{part.kind}: {part.role} {part.seen}, not {part.expected}"
+        for part in score.colors
+        if not part.right
     ]
     if score.front is not None and score.front.second:
         found.append("second front at " + ", ".join(map(str, score.front.second)))
@@ -129,7 +131,15 @@ def as_markdown(scores: Sequence[Score], about: dict[str, Any]) -> str:
     lines += ["", "| Prompt | IoU | Scale | Kind | Colours | Front | Floaters | Seconds | Faults |"]
     lines += ["|---|---|---|---|---|---|---|---|---|"]
     for score in scores:
-        front = "" if score.front is None else "twice" if score.second_front else "no" if score.front_missing else "yes"
+        front = (
+            ""
+            if score.front is None
+            else "twice"
+            if score.second_front
+            else "no"
+            if score.front_missing
+            else "yes"
+        )
         seconds = "" if score.seconds is None else f"{score.seconds:.1f}"
         cells = [
             score.prompt,

@@ -7,6 +7,7 @@ import json
 import logging
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -128,11 +129,8 @@ def _everything(folder: Path) -> HeldOut:
 def _limit_threads(threads: int) -> None:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)
-    try:
-        import torch
-    except ModuleNotFoundError:
-        return  # scoring alone needs no torch
-    torch.set_num_threads(threads)
+    if "torch" in sys.modules:  # otherwise it reads the environment when it is imported
+        sys.modules["torch"].set_num_threads(threads)
 
 
 def _result(future: Future[Finished], reference: Reference) -> Finished:

@@ -56,7 +56,9 @@ def _row(sheet: Image.Image, at: tuple[int, int], views: NDArray[np.uint8]) -> N
         sheet.paste(picture, (at[0] + place * SIDE, at[1]), picture)
 
 
-def _text(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, color: tuple[int, int, int], font: Any) -> None:
+def _text(
+    draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, color: tuple[int, int, int], font: Any
+) -> None:
     """As much of the text as fits the cell."""
     width = CELL[0] - MARGIN - 4
     if draw.textlength(text, font=font) > width:
