@@ -55,7 +55,7 @@ class ProgressLine:
         self._stream.flush()
 
     def _is_news(self, text: str, now: float) -> bool:
-        """For a log: the first of a kind of work ("unpacking ..." after "fetching ..."), else some time later."""
+        """For a log: the first of a kind of work ("unpacking" after "fetching"), else some time later."""
         kind = text.partition(" ")[0]
         first = kind not in self._kinds
         self._kinds.add(kind)

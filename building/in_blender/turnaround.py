@@ -51,8 +51,8 @@ def set_up_stage(subject: bpy.types.Object) -> Stage:
     _aim(rig, ELEVATION, 0.0, distance)
     scene.camera = rig
     # Most of the light is even, for the texture already holds some shading: lights only model the shape.
-    _light("Key", pivot, 1.6, elevation=50.0, azimuth=-40.0, angle=30.0)
-    _light("Fill", pivot, 0.5, elevation=25.0, azimuth=60.0, angle=60.0)
+    _light("Key", pivot, 1.3, elevation=50.0, azimuth=-40.0, angle=30.0)
+    _light("Fill", pivot, 0.4, elevation=25.0, azimuth=60.0, angle=60.0)
     return Stage(rig, pivot)
 
 
@@ -103,7 +103,7 @@ def _set_up_render(scene: bpy.types.Scene) -> None:
         world.use_nodes = True
     background = next(node for node in world.node_tree.nodes if node.type == "BACKGROUND")
     background.inputs["Color"].default_value = (1.0, 1.0, 1.0, 1.0)
-    background.inputs["Strength"].default_value = 0.65
+    background.inputs["Strength"].default_value = 0.6
 
 
 def _set_up_denoiser(scene: bpy.types.Scene) -> bool:
