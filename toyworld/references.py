@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Renders what the evaluation compares with: held-out scenes in canonical proportions, and every kind's outline.
+"""Renders what the evaluation compares with: canonical held-out scenes, and every kind's outline.
 
 The folder's layout:
 
 - `palette.json`: the sRGB values (0..1) of all colours a prompt can name.
-- `silhouettes.npz`: `names` (K,), `masks` (K, 8 views, bytes) with the rows of 64 x 64 pixels packed eight to a byte.
-- `<place>-<caption>/transforms.json` and `000.webp` ... `007.webp`: one object of a dataset folder, plus the keys
-  "things" (kind, colours, whether it has a front) and "parts" (what the numbers of the part maps mean).
+- `silhouettes.npz`: `names` (K,), `masks` (K, 8 views, bytes) with the rows of 64 x 64 pixels packed eight
+  to a byte.
+- `<place>-<caption>/transforms.json` and `000.webp` ... `007.webp`: one object of a dataset folder, plus the
+  keys "things" (kind, colours, whether it has a front) and "parts" (what the numbers of the part maps mean).
 - `<place>-<caption>/parts.npz`: `parts` (8, 128, 128) uint8, 0 for background.
 """
 
@@ -25,9 +26,8 @@ import numpy as np
 
 from mvdream_blender.dataset import ViewRenderer, ViewSet
 
-from . import patterns
 from .captions import Thing, ToyScene, caption
-from .compose import Built, build_scene, remove
+from .compose import Built, _color, build_scene, remove
 from .heldout import held_out_scenes
 from .kinds import Kind, load_all
 from .palette import COLORS, to_linear
@@ -57,8 +57,8 @@ def render_references(folder: Path) -> None:
         for place, scene in enumerate(scenes):
             target = folder / f"{place:02d}-{slug(caption(scene))}"
             things = build_scene(scene, kinds, None)
-            extra = {"things": [_described(thing, kinds) for thing in scene.things], "relation": scene.relation,
-                     "parts": part_table(scene, things)}
+            described = [{**asdict(thing), "front": kinds[thing.kind].front} for thing in scene.things]
+            extra = {"things": described, "relation": scene.relation, "parts": part_table(scene, things)}
             renderer.render([t.object for t in things], target, caption(scene), [VIEWS], extra=extra)
             np.savez_compressed(target / "parts.npz", parts=part_maps(things))
             remove(things)
@@ -104,13 +104,13 @@ def part_table(scene: ToyScene, things: Sequence[Built]) -> list[dict]:
     table: list[dict] = []
     for index, (thing, built) in enumerate(zip(scene.things, things, strict=True)):
         for role in built.roles:
-            color = {"main": thing.main, "second": thing.second if thing.part else thing.main, patterns.ROLE: thing.second}
-            table.append({"number": len(table) + 1, "thing": index, "role": role, "color": color.get(role, role)})
+            color = _color(thing, role)
+            table.append({"number": len(table) + 1, "thing": index, "role": role, "color": color})
     return table
 
 
 def part_maps(things: Sequence[Built]) -> np.ndarray:
-    """(8, 128, 128) uint8: the number of the part at every pixel, 0 for background; no light, no anti-aliasing."""
+    """(8, 128, 128) uint8: the number of the part at every pixel, 0 for background."""
     image = _flat_images(things, IMAGE_SIZE)
     numbers = np.rint(image[..., 0] * 255 / LEVEL).astype(np.uint8)
     return np.where(image[..., 3] > 0.5, numbers, 0).astype(np.uint8)
@@ -121,13 +121,13 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-def _described(thing: Thing, kinds: dict[str, Kind]) -> dict:
-    return {**asdict(thing), "front": kinds[thing.kind].front}
-
-
 def _flat_images(things: Sequence[Built], size: int) -> np.ndarray:
     """(8, size, size, 4) of 0..1: the k-th part of all things in the gray LEVEL * (k + 1) of 255."""
-    with ViewRenderer(size, "WORKBENCH") as renderer, _numbered(things), tempfile.TemporaryDirectory() as scratch:
+    with (
+        ViewRenderer(size, "WORKBENCH") as renderer,
+        _numbered(things),
+        tempfile.TemporaryDirectory() as scratch,
+    ):
         renderer.scene.display.shading.light = "FLAT"
         renderer.scene.display.render_aa = "OFF"
         renderer.scene.render.dither_intensity = 0.0

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measures how well a model does on prompts it was never trained on, against Blender's renders of the truth."""
+"""Measures how well a model does on prompts it was never trained on, against Blender's renders."""

@@ -23,8 +23,8 @@ SAMPLES = 30_000
 
 
 def count_floaters(mesh: TriMesh, reference: Reference, scale: float) -> int:
-    """Number of visible pieces of `mesh`, beyond the largest (the two largest where there are two objects), that
-    have air all around and are tiny or lie mostly outside the true silhouette in some view.
+    """Number of visible pieces of `mesh`, beyond the largest (the two largest where there are two objects),
+    that have air all around and are tiny or lie mostly outside the true silhouette in some view.
 
     A large piece inside the true silhouettes is none: true objects are made of pieces too.
     scale: by which the mesh's views are enlarged to match the reference.

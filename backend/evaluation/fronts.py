@@ -5,9 +5,9 @@ The front of the truth is a patch of parts that are seen from the front and hard
 For every other side the question is what a generated view looks like where that patch would be, if it were
 there: like the true side, or like the patch? The likeness is the share of the squared colour distance to
 the side in that to both: 0 for the true side, 1 for the patch; more than a third is a second front
-(varied true objects, blurred, stay below 0.15; fronts pasted on their sides above 0.45). The
-patch is tried at many shifts, since a false second face may sit anywhere, and light is divided out first (the reference tells
-how each pixel is lit), so that a dark side isn't taken for a dark face.
+(varied true objects, blurred, stay below 0.15; fronts pasted on their sides above 0.45). The patch is tried
+at many shifts, since a false second face may sit anywhere, and light is divided out first (the reference
+tells how each pixel is lit), so that a dark side isn't taken for a dark face.
 The scale's ends are taken from the references themselves: the true side and the front pasted there.
 Objects whose front is only shape (Suzanne) are compared as lit pictures instead.
 """
@@ -52,7 +52,7 @@ class FrontVerdict:
 
 
 def judge_front(images: NDArray[np.float32], reference: Reference, palette: Palette) -> FrontVerdict | None:
-    """Verdict on views (8, H, W, 4) scaled as the reference; None where nothing has a front that can be seen."""
+    """Verdict on views (8, H, W, 4) scaled as the reference; None where no front can be seen."""
     if not any(reference.fronts):
         return None
     patch = front_patch(reference)
@@ -73,7 +73,7 @@ def judge_front(images: NDArray[np.float32], reference: Reference, palette: Pale
 
 
 def front_patch(reference: Reference) -> NDArray[np.bool_] | None:
-    """(H, W): what of the front view belongs to parts that the back hardly shows; None when that is too little."""
+    """(H, W): what of the front view belongs to parts that the back hardly shows; None for too little."""
     patch = np.zeros(reference.part_maps.shape[1:], dtype=bool)
     for part in reference.parts:
         if not reference.fronts[part.thing]:
@@ -139,7 +139,7 @@ class _Template:
         self.from_side = _distance_nearby(seen, side)
 
     def likeness(self, shift: tuple[int, int]) -> float:
-        """How much nearer the view is to the patch moved by `shift` (rows, columns) than to the side: 0..1."""
+        """How much nearer the view is to the patch moved by `shift` (rows, columns) than to the side."""
         height, width = self.visible.shape
         rows, columns = self.rows + shift[0], self.columns + shift[1]
         inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
@@ -156,8 +156,8 @@ class _Template:
 
 
 def _distance_nearby(seen: Images, truth: Images) -> Images:
-    """(H, W): squared distance of every pixel's colour from the nearest colour the truth has within a few pixels,
-    so that a true eye or tail a little off its place isn't held against a side."""
+    """(H, W): squared distance of every pixel's colour from the nearest colour the truth has within a few
+    pixels, so that a true eye or tail a little off its place isn't held against a side."""
     height, width = seen.shape[:2]
     padded = np.pad(truth, ((NEARBY, NEARBY), (NEARBY, NEARBY), (0, 0)), mode="edge")
     least = np.full((height, width), np.inf)
@@ -188,7 +188,7 @@ def _without_light(images: NDArray[np.float32], reference: Reference, truth: Ima
 
 
 def _by_pictures(images: NDArray[np.float32], reference: Reference) -> FrontVerdict:
-    """Which true view the lit pictures of the sides are nearer to: 0 exactly the side, 1 exactly the front."""
+    """Which true view the lit pictures of the sides are nearer to: 0 the side, 1 the front."""
     likeness = {}
     for side in SIDES:
         near, far = (_difference(images[side], reference.images[view]) for view in (side, FRONT))

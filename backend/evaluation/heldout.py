@@ -38,8 +38,8 @@ class Part:
 class Reference:
     """The truth for one prompt, seen from 8 azimuths 45 degrees apart, the first from the front.
 
-    slug: name of its folder. prompt: its caption. kinds: of its one or two objects. fronts: whether each has a
-    front. patterned: whether each has a pattern. parts: what the part maps' numbers mean.
+    slug: name of its folder. prompt: its caption. kinds: of its one or two objects. fronts: whether each has
+    a front. patterned: whether each has a pattern. parts: what the part maps' numbers mean.
     images: (8, H, W, 4) float32 in 0..1, sRGB with straight alpha. part_maps: (8, H, W) uint8, 0 background.
     c2w: (8, 4, 4). fov: degrees.
     """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Overlap of silhouettes after the best scale, and the kind of object a silhouette looks like most.
 
-Why a scale is searched: a prompt doesn't say how large the object is, and the camera conditioning of the model
-leaves the distance out. It is one number for all views, about the centre of the image, where the origin is.
-No shift is searched: centred on the origin is something a model has to learn.
+Why a scale is searched: a prompt doesn't say how large the object is, and the camera conditioning of the
+model leaves the distance out. It is one number for all views, about the centre of the image, where the
+origin is. No shift is searched: centred on the origin is something a model has to learn.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ LEAST_IOU = 0.75
 
 @dataclass(frozen=True)
 class KindVerdict:
-    """What a silhouette looks like: the nearest kind that has another outline than the true one, the overlap with
-    it and with the true kind's canonical outline, and whether the true kind counts as recognised."""
+    """What a silhouette looks like: the nearest kind that has another outline than the true one, the overlap
+    with it and with the true kind's canonical outline, and whether the true kind counts as recognised."""
 
     nearest_other: str
     other_iou: float

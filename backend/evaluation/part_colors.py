@@ -36,8 +36,8 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class PartColor:
-    """Verdict on one part: kind and role, the colour it should have, the one seen most, the share (0..1) of its
-    pixels in views that show the right colour, and whether that is enough."""
+    """Verdict on one part: kind and role, the colour it should have, the one seen most, the share (0..1) of
+    its pixels in views that show the right colour, and whether that is enough."""
 
     kind: str
     role: str
@@ -82,9 +82,9 @@ def _plain(
 def _pattern(
     images: NDArray[np.float32], reference: Reference, palette: Palette, kind: str, main: Part, other: Part
 ) -> list[PartColor]:
-    """Where stripes and dots lie is not in the prompt: pixels of the patterned surface are sorted by which of the
-    two colours is nearer; either colour must have a fair share, and the purer half of its pixels (edges are
-    mixtures) the right colour."""
+    """Where stripes and dots lie is not in the prompt: pixels of the patterned surface are sorted by which
+    of the two colours is nearer; either colour must have a fair share, and the purer half of its pixels
+    (edges are mixtures) the right colour."""
     own = {part: (reference.part_maps == part.number) & reference.silhouettes for part in (main, other)}
     area = (own[main] | own[other]) & (images[..., 3] > 0.5)
     if not area.any():
@@ -124,7 +124,7 @@ def _votes(
     chosen: Mask,
     lit: Mask | None = None,
 ) -> dict[str, float]:
-    """Every view votes with its pixels for the palette's colour nearest to its median; shares that sum to 1."""
+    """Every view votes with its pixels for the palette's colour nearest to its median; the sum is 1."""
     names = list(palette)
     linear = to_linear(np.stack([palette[name] for name in names]))
     votes: dict[str, float] = {}
