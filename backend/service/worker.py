@@ -24,6 +24,7 @@ from backend.errors import Cancelled, UserError
 from backend.progress import Progress
 from backend.service import failures, files
 from backend.service.locks import FileLock
+from backend.threads import share_cores
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Channel:
 def main(arguments: list[str]) -> int:
     """Does the job in the folder `arguments[0]`; returns the exit code."""
     folder = Path(arguments[0])
+    share_cores()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     _offer_for_the_kill()
     channel = Channel()

@@ -166,7 +166,7 @@ def prepare_device(name: str, seed: int) -> torch.device:
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise UserError("There is no CUDA device here. Use --device cpu.")
-        torch.cuda.set_device(device)
+        torch.cuda.set_device(device.index or 0)
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.benchmark = True
     torch.manual_seed(seed)
