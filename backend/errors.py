@@ -3,7 +3,10 @@
 
 
 class UserError(Exception):
-    """A mistake in the input or the surroundings. The message names it and the way out; it is shown without a traceback."""
+    """A mistake in the input or the surroundings.
+
+    The message names it and the way out; it is shown without a traceback.
+    """
 
 
 class Cancelled(Exception):

@@ -38,7 +38,7 @@ class Pinhole:
         return 2 * math.atan(self.height / (2 * self.fy))
 
     def project(self, point: Vector) -> tuple[float, float, float]:
-        """World point -> (x from the left, y from the top, both in pixels; depth along the view, > 0 in front)."""
+        """World point -> (x from the left, y from the top, in pixels; depth along the view, > 0 in front)."""
         local = self.c2w.inverted() @ Vector(point)
         depth = -local.z
         return self.cx + self.fx * local.x / depth, self.cy - self.fy * local.y / depth, depth
@@ -54,7 +54,9 @@ def pinhole(camera: bpy.types.Object, scene: bpy.types.Scene) -> Pinhole:
     """
     data = camera.data
     if data.type != "PERSP":
-        raise ValueError(f"Camera {camera.name!r} is {data.type.lower()}; multi-view data needs a perspective camera")
+        raise ValueError(
+            f"Camera {camera.name!r} is {data.type.lower()}; multi-view data needs a perspective camera"
+        )
     render = scene.render
     width = int(render.resolution_x * render.resolution_percentage / 100)
     height = int(render.resolution_y * render.resolution_percentage / 100)

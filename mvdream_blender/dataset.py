@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Renders objects from camera orbits into a dataset folder: multi-view training data.
 
-The folder's format is documented in docs/dataset.md. The user's objects are never moved or scaled: the cameras are.
+The folder's format is documented in docs/dataset.md. The user's objects are never moved or scaled: the
+cameras are.
 """
 
 import json
@@ -48,7 +49,8 @@ class ViewSet:
     def matrices(self) -> list[Matrix]:
         """Camera-to-world matrices of the views."""
         return [
-            orbit_matrix(self.azimuth + 360 * i / self.views, self.elevation, self.distance) for i in range(self.views)
+            orbit_matrix(self.azimuth + 360 * i / self.views, self.elevation, self.distance)
+            for i in range(self.views)
         ]
 
 
@@ -60,16 +62,25 @@ def random_view_sets(
     elevation: tuple[float, float] = (0.0, 30.0),
     relative_distance: tuple[float, float] = (0.9, 1.0),
 ) -> list[ViewSet]:
-    """Random view sets, uniform in each range (degrees); the defaults are the ranges of the MVDream paper, section 4.1."""
+    """Random view sets, uniform in each range (degrees).
+
+    The defaults are the ranges of the MVDream paper, section 4.1.
+    """
     rng = random.Random(seed)
     return [
-        ViewSet(rng.uniform(0, 360), rng.uniform(*elevation), rng.uniform(*fov), rng.uniform(*relative_distance), views)
+        ViewSet(
+            rng.uniform(0, 360),
+            rng.uniform(*elevation),
+            rng.uniform(*fov),
+            rng.uniform(*relative_distance),
+            views,
+        )
         for _ in range(count)
     ]
 
 
 def bounding_sphere(objects: Iterable[bpy.types.Object]) -> tuple[Vector, float]:
-    """Centre of the bounding box of the evaluated geometry and the distance of its farthest vertex, world space.
+    """Centre of the evaluated geometry's bounding box and the distance of its farthest vertex, world space.
 
     Raises:
         ValueError: no object has a surface.
@@ -102,12 +113,15 @@ class ViewRenderer:
 
     Args:
         image_size: pixels of the square image.
-        engine: "CYCLES", or "WORKBENCH" (many times faster; its studio light is fixed to the world so that views agree).
+        engine: "CYCLES", or "WORKBENCH" (many times faster; its studio light is fixed to the world so that
+            views agree).
         samples: Cycles samples a pixel.
         file_format: "PNG" or "WEBP".
     """
 
-    def __init__(self, image_size: int = 256, engine: str = "CYCLES", samples: int = 16, file_format: str = "PNG"):
+    def __init__(
+        self, image_size: int = 256, engine: str = "CYCLES", samples: int = 16, file_format: str = "PNG"
+    ):
         if engine not in ("CYCLES", "WORKBENCH"):
             raise ValueError(f"Unknown engine {engine!r}; choose CYCLES or WORKBENCH")
         if file_format not in ("PNG", "WEBP"):
@@ -162,7 +176,7 @@ class ViewRenderer:
             folder: made by this call; an existing one is replaced when the new one is complete.
             caption: what a prompt would call it.
             view_sets: the cameras, relative to the group's bounding sphere.
-            radius: of the bounding sphere in the written coordinates, at most 0.75 for what the trainer expects.
+            radius: of the bounding sphere in the written coordinates; the trainer expects 0.75 at most.
             extra: more keys for transforms.json.
             report: called with (images done, images in all); may raise to stop, then nothing is left behind.
         """
@@ -182,13 +196,24 @@ class ViewRenderer:
         finally:
             for obj in linked:
                 self.scene.collection.objects.unlink(obj)
-        transforms = {"caption": caption, "camera_angle_x": frames[0]["camera_angle_x"], **(extra or {}), "frames": frames}
+        transforms = {
+            "caption": caption,
+            "camera_angle_x": frames[0]["camera_angle_x"],
+            **(extra or {}),
+            "frames": frames,
+        }
         (part / "transforms.json").write_text(json.dumps(transforms), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(part, folder)
 
     def render_still(self, matrix: Matrix, fov: float, path: Path) -> None:
-        """Renders one picture of the linked objects: `matrix` is camera-to-world in the scene, `fov` in degrees."""
+        """Renders one picture of the linked objects.
+
+        Args:
+            matrix: camera-to-world in the scene.
+            fov: degrees.
+            path: of the picture.
+        """
         self.camera.matrix_world = matrix
         self.camera.data.sensor_fit = "HORIZONTAL"
         self.camera.data.angle = math.radians(fov)
@@ -307,7 +332,9 @@ def render_dataset(
         ValueError: empty caption, no surface, unknown engine or format, a size or count out of range.
     """
     if not caption.strip():
-        raise ValueError("The caption is empty; write what a prompt would call the object, for instance 'a red mug'")
+        raise ValueError(
+            "The caption is empty; write what a prompt would call the object, for instance 'a red mug'"
+        )
     if sets < 1 or views < 1:
         raise ValueError(f"At least one set of one view is needed (got {sets} sets of {views} views)")
     if not 16 <= image_size <= 4096:

@@ -8,7 +8,7 @@ import bpy
 
 @dataclass(frozen=True)
 class _Lamp:
-    """A directional lamp: direction (right, up, towards the front), diffuse and specular strength, softness 0..1."""
+    """A directional lamp: direction (right, up, front), diffuse and specular strength, softness in 0..1."""
 
     direction: tuple[float, float, float]
     diffuse: float
@@ -31,12 +31,20 @@ class StudioLight:
             system.use_studio_light_edit,
             tuple(system.light_ambient),
             [
-                (lamp.use, tuple(lamp.direction), tuple(lamp.diffuse_color), tuple(lamp.specular_color), lamp.smooth)
+                (
+                    lamp.use,
+                    tuple(lamp.direction),
+                    tuple(lamp.diffuse_color),
+                    tuple(lamp.specular_color),
+                    lamp.smooth,
+                )
                 for lamp in system.solid_lights
             ],
         )
         off = (False, (0.0, 0.0, 1.0), (0.0,) * 3, (0.0,) * 3, 0.0)
-        lamps = [(True, lamp.direction, (lamp.diffuse,) * 3, (lamp.specular,) * 3, lamp.smooth) for lamp in LAMPS]
+        lamps = [
+            (True, lamp.direction, (lamp.diffuse,) * 3, (lamp.specular,) * 3, lamp.smooth) for lamp in LAMPS
+        ]
         self._set(True, (AMBIENT,) * 3, lamps + [off] * (len(system.solid_lights) - len(lamps)))
         return self
 

@@ -10,9 +10,13 @@ from pathlib import Path
 
 def main() -> int:
     """Parses the arguments and renders."""
-    parser = argparse.ArgumentParser(prog="python -m toyworld", description="Render the toy world with Blender.")
+    parser = argparse.ArgumentParser(
+        prog="python -m toyworld", description="Render the toy world with Blender."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
-    render = commands.add_parser("render", help="training data: random scenes, held-out combinations left out")
+    render = commands.add_parser(
+        "render", help="training data: random scenes, held-out combinations left out"
+    )
     render.add_argument("--out", type=Path, required=True)
     render.add_argument("--start", type=int, default=0, help="number of the first scene")
     render.add_argument("--count", type=int, required=True, help="how many scenes")

@@ -70,7 +70,9 @@ def held_out(scene: ToyScene) -> bool:
 
     One in eight, by the SHA-256 of the combination's own caption; shininess is not part of the combination.
     """
-    return any(_hash(thing_caption(Thing(t.kind, t.main, t.second, t.part, t.pattern))) == 0 for t in scene.things)
+    return any(
+        _hash(thing_caption(Thing(t.kind, t.main, t.second, t.part, t.pattern))) == 0 for t in scene.things
+    )
 
 
 def _hash(text: str) -> int:

@@ -55,7 +55,9 @@ def build_scene(scene: ToyScene, kinds: dict[str, Kind], rng: random.Random | No
         widest = float(max(upper.high[0] - upper.low[0], upper.high[1] - upper.low[1]))
         size = min(vary(ON_SIZE), 2.3 * radius / widest)
         center = (upper.low + upper.high) / 2 * size
-        upper.object.matrix_world = Matrix.Translation((x - center[0], y - center[1], z - 0.01)) @ Matrix.Scale(size, 4)
+        upper.object.matrix_world = Matrix.Translation(
+            (x - center[0], y - center[1], z - 0.01)
+        ) @ Matrix.Scale(size, 4)
     elif scene.relation == "next to":
         left, right = things
         gap = vary(GAP)
@@ -80,12 +82,21 @@ def build_thing(thing: Thing, kind: Kind, rng: random.Random | None) -> Built:
     scale = 1.0 / float((high - low).max())
     mesh.transform(Matrix.Scale(scale, 4) @ Matrix.Translation((0, 0, -float(low[2]))))
     for role in roles:
-        mesh.materials.append(material(_color(thing, role), thing.shiny and role in ("main", "second", patterns.ROLE)))
+        mesh.materials.append(
+            material(_color(thing, role), thing.shiny and role in ("main", "second", patterns.ROLE))
+        )
     shift = np.array([0, 0, low[2]])
     place = None
     if rest is not None:
-        place = (rest_center[0] * scale, rest_center[1] * scale, (rest - float(low[2])) * scale, radius * scale)
-    return Built(bpy.data.objects.new(thing.kind, mesh), roles, (low - shift) * scale, (high - shift) * scale, place)
+        place = (
+            rest_center[0] * scale,
+            rest_center[1] * scale,
+            (rest - float(low[2])) * scale,
+            radius * scale,
+        )
+    return Built(
+        bpy.data.objects.new(thing.kind, mesh), roles, (low - shift) * scale, (high - shift) * scale, place
+    )
 
 
 def remove(things: list[Built]) -> None:

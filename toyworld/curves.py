@@ -17,8 +17,10 @@ def smooth(points: Sequence[Point], steps: int = 3) -> list[Point]:
         for i in range(steps):
             t = i / steps
             weights = (
-                (-t + 2 * t**2 - t**3) / 2, (2 - 5 * t**2 + 3 * t**3) / 2,
-                (t + 4 * t**2 - 3 * t**3) / 2, (t**3 - t**2) / 2,
+                (-t + 2 * t**2 - t**3) / 2,
+                (2 - 5 * t**2 + 3 * t**3) / 2,
+                (t + 4 * t**2 - 3 * t**3) / 2,
+                (t**3 - t**2) / 2,
             )
             x, z = (sum(w * p[k] for w, p in zip(weights, (a, b, c, d), strict=True)) for k in (0, 1))
             curve.append((max(x, 0.0), z))

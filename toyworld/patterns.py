@@ -51,7 +51,9 @@ def _cut(builder: Builder, axes: tuple[int, ...], parts: int) -> None:
             faces = _main_faces(builder)
             edges = {e for f in faces for e in f.edges}
             vertices = {v for f in faces for v in f.verts}
-            bmesh.ops.bisect_plane(bm, geom=[*faces, *edges, *vertices], plane_co=plane, plane_no=normal, dist=1e-5)
+            bmesh.ops.bisect_plane(
+                bm, geom=[*faces, *edges, *vertices], plane_co=plane, plane_no=normal, dist=1e-5
+            )
     index = builder.roles.index(ROLE)
     for face in _main_faces(builder):
         center = face.calc_center_median()
@@ -72,9 +74,9 @@ def _dots(builder: Builder, rng: random.Random) -> None:
         chosen.append(best)
     for point, normal in chosen:
         flat = Vector((0, 0, 1)).rotation_difference(normal).to_matrix().to_4x4()
-        made = bmesh.ops.create_uvsphere(builder.bm, u_segments=12, v_segments=6, radius=0.085 * size)["verts"]
+        dot = bmesh.ops.create_uvsphere(builder.bm, u_segments=12, v_segments=6, radius=0.085 * size)
         matrix = placement(at=point) @ flat @ placement(scale=(1, 1, 0.3))
-        builder.finish(ROLE, {f for v in made for f in v.link_faces}, matrix)
+        builder.finish(ROLE, {f for v in dot["verts"] for f in v.link_faces}, matrix)
 
 
 def _point_on(rng: random.Random, face: bmesh.types.BMFace) -> tuple[Vector, Vector]:

@@ -42,11 +42,18 @@ def random_view_set(rng: random.Random) -> ViewSet:
 
 
 def render_training_set(
-    folder: Path, start: int, count: int, sets: int = 1, seed: int = 0, image_size: int = 128, engine: str = "WORKBENCH"
+    folder: Path,
+    start: int,
+    count: int,
+    sets: int = 1,
+    seed: int = 0,
+    image_size: int = 128,
+    engine: str = "WORKBENCH",
 ) -> None:
     """Renders scenes `start` to `start + count` of the endless sequence that `seed` defines.
 
-    Scenes that are there already are skipped, so an interrupted run goes on and several processes can share the work.
+    Scenes that are there already are skipped, so an interrupted run goes on and several processes can share
+    the work.
     """
     kinds = load_all()
     rests = kinds_to_rest_on(kinds)
@@ -66,5 +73,10 @@ def render_training_set(
             remove(things)
             if done % 200 == 199:
                 rate = (done + 1) / (time.monotonic() - began)
-                log.info("%d/%d scenes, %.1f a second, %.0f min left", done + 1, count, rate, (count - done - 1) / rate / 60)
-
+                log.info(
+                    "%d/%d scenes, %.1f a second, %.0f min left",
+                    done + 1,
+                    count,
+                    rate,
+                    (count - done - 1) / rate / 60,
+                )

@@ -18,7 +18,10 @@ SHINY = 0.06
 
 
 def random_scene(
-    rng: random.Random, kinds: dict[str, Kind], rests: set[str], accept: Callable[[ToyScene], bool] = lambda s: not held_out(s)
+    rng: random.Random,
+    kinds: dict[str, Kind],
+    rests: set[str],
+    accept: Callable[[ToyScene], bool] = lambda s: not held_out(s),
 ) -> ToyScene:
     """A random scene that `accept` takes; by default one that may be used for training.
 

@@ -2,10 +2,12 @@
 """Builds one toy object out of named, coloured parts.
 
 Every part carries a role: "main" and "second" get the colours of the caption, the name of a palette
-colour ("black") stays that colour in every object. Lengths are in arbitrary units (the finished scene is scaled to its
-bounding sphere), angles in degrees, z is up, the front faces -Y, and the object stands on z = 0.
+colour ("black") stays that colour in every object. Lengths are in arbitrary units (the finished scene is
+scaled to its bounding sphere), angles in degrees, z is up, the front faces -Y, and the object stands on
+z = 0.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -45,9 +47,15 @@ class Builder:
     # -- primitives -------------------------------------------------------------------------------
 
     def box(
-        self, role: str, size: Vec, at: Vec = (0, 0, 0), rot: Vec = (0, 0, 0), bevel: float = 0.0, taper: float = 1.0
+        self,
+        role: str,
+        size: Vec,
+        at: Vec = (0, 0, 0),
+        rot: Vec = (0, 0, 0),
+        bevel: float = 0.0,
+        taper: float = 1.0,
     ) -> None:
-        """A box of `size` (x, y, z) centred at `at`; `taper` scales its top face, `bevel` rounds its edges."""
+        """A box of `size` (x, y, z) around `at`; `taper` scales its top face, `bevel` rounds its edges."""
         made = bmesh.ops.create_cube(self.bm, size=1.0)["verts"]
         for vertex in made:
             if vertex.co.z > 0:
@@ -63,10 +71,16 @@ class Builder:
         self.finish(role, faces, placement(at, rot))
 
     def cylinder(
-        self, role: str, radius: float, height: float, at: Vec = (0, 0, 0), rot: Vec = (0, 0, 0),
-        top: float | None = None, segments: int = 24,
+        self,
+        role: str,
+        radius: float,
+        height: float,
+        at: Vec = (0, 0, 0),
+        rot: Vec = (0, 0, 0),
+        top: float | None = None,
+        segments: int = 24,
     ) -> None:
-        """A cylinder along z centred at `at`; `top` is its upper radius (0 makes a cone); few segments make a prism."""
+        """A cylinder along z around `at`; `top` is its upper radius (0: a cone); few segments: a prism."""
         upper = radius if top is None else top
         made = bmesh.ops.create_cone(
             self.bm, cap_ends=True, segments=segments, radius1=radius, radius2=max(upper, 1e-4), depth=height
@@ -74,7 +88,13 @@ class Builder:
         self.finish(role, {f for v in made for f in v.link_faces}, placement(at, rot))
 
     def sphere(
-        self, role: str, radius: float, at: Vec = (0, 0, 0), scale: Vec = (1, 1, 1), rot: Vec = (0, 0, 0), segments: int = 24
+        self,
+        role: str,
+        radius: float,
+        at: Vec = (0, 0, 0),
+        scale: Vec = (1, 1, 1),
+        rot: Vec = (0, 0, 0),
+        segments: int = 24,
     ) -> None:
         """A UV sphere, stretched by `scale` before it is turned."""
         # own rings: bmesh's operator takes longer with every part that is there already
@@ -95,27 +115,50 @@ class Builder:
         self.finish(role, faces, matrix)
 
     def lathe(
-        self, role: str, profile: Sequence[tuple[float, float]], at: Vec = (0, 0, 0), rot: Vec = (0, 0, 0), segments: int = 28
+        self,
+        role: str,
+        profile: Sequence[tuple[float, float]],
+        at: Vec = (0, 0, 0),
+        rot: Vec = (0, 0, 0),
+        segments: int = 28,
     ) -> None:
-        """A surface of revolution about z through (radius, height) points, from the lower outside to the inside.
+        """A surface of revolution about z through (radius, height) points, from the lower outside inwards.
 
         A radius of 0 closes the end. For a vessel go up the outside and down the inside.
         """
         self.finish(role, self._bridge(self._rings(profile, segments)), placement(at, rot))
 
     def torus(
-        self, role: str, ring: float, tube: float, at: Vec = (0, 0, 0), rot: Vec = (0, 0, 0), arc: float = 360.0
+        self,
+        role: str,
+        ring: float,
+        tube: float,
+        at: Vec = (0, 0, 0),
+        rot: Vec = (0, 0, 0),
+        arc: float = 360.0,
     ) -> None:
-        """A torus about z with radius `ring` and thickness radius `tube`; `arc` < 360 leaves an open handle."""
+        """A torus about z with radius `ring`, thickness radius `tube`; `arc` < 360 leaves an open handle."""
         steps = max(8, int(28 * arc / 360))
         count = steps if arc >= 360 else steps + 1
-        points = [(ring * math.cos(math.radians(arc * i / steps)), ring * math.sin(math.radians(arc * i / steps)), 0.0)
-                  for i in range(count)]
+        points = [
+            (
+                ring * math.cos(math.radians(arc * i / steps)),
+                ring * math.sin(math.radians(arc * i / steps)),
+                0.0,
+            )
+            for i in range(count)
+        ]
         self.tube(role, points, tube, at=at, rot=rot, closed=arc >= 360)
 
     def tube(
-        self, role: str, points: Sequence[Vec], radius: float | Sequence[float], at: Vec = (0, 0, 0), rot: Vec = (0, 0, 0),
-        closed: bool = False, segments: int = 10,
+        self,
+        role: str,
+        points: Sequence[Vec],
+        radius: float | Sequence[float],
+        at: Vec = (0, 0, 0),
+        rot: Vec = (0, 0, 0),
+        closed: bool = False,
+        segments: int = 10,
     ) -> None:
         """A round tube along `points`; `radius` may be one number or one a point."""
         path = [Vector(p) for p in points]
@@ -130,18 +173,26 @@ class Builder:
                 normal = (normal - tangent * normal.dot(tangent)).normalized()
             side = tangent.cross(normal)
             angles = [2 * math.pi * i / segments for i in range(segments)]
-            rings.append([
-                self.bm.verts.new(point + radii[index] * (math.cos(a) * normal + math.sin(a) * side)) for a in angles
-            ])
+            rings.append(
+                [
+                    self.bm.verts.new(point + radii[index] * (math.cos(a) * normal + math.sin(a) * side))
+                    for a in angles
+                ]
+            )
         faces = self._bridge(rings, closed)
         if not closed:
             faces |= {self.bm.faces.new(list(reversed(rings[0]))), self.bm.faces.new(rings[-1])}
         self.finish(role, faces, placement(at, rot))
 
     def prism(
-        self, role: str, outline: Sequence[tuple[float, float]], depth: float, at: Vec = (0, 0, 0), rot: Vec = (0, 0, 0)
+        self,
+        role: str,
+        outline: Sequence[tuple[float, float]],
+        depth: float,
+        at: Vec = (0, 0, 0),
+        rot: Vec = (0, 0, 0),
     ) -> None:
-        """An outline in the xz plane (seen from the front, counter-clockwise), thick `depth` along y, centred on y = 0."""
+        """An outline in the xz plane, counter-clockwise from the front, `depth` thick around y = 0."""
         front = [self.bm.verts.new((x, -depth / 2, z)) for x, z in outline]
         back = [self.bm.verts.new((x, depth / 2, z)) for x, z in outline]
         faces = {self.bm.faces.new(front), self.bm.faces.new(list(reversed(back)))}
@@ -172,7 +223,10 @@ class Builder:
         return (ahead - behind).normalized()
 
     def _rings(self, profile: Sequence[tuple[float, float]], segments: int) -> list:
-        turns = [(math.cos(2 * math.pi * i / segments), math.sin(2 * math.pi * i / segments)) for i in range(segments)]
+        turns = [
+            (math.cos(2 * math.pi * i / segments), math.sin(2 * math.pi * i / segments))
+            for i in range(segments)
+        ]
         new = self.bm.verts.new
         return [
             [new((0, 0, z))] if radius <= 1e-6 else [new((radius * c, radius * s, z)) for c, s in turns]
@@ -181,7 +235,7 @@ class Builder:
 
     def _bridge(self, rings: list, closed: bool = False) -> set:
         faces = set()
-        pairs = list(zip(rings, rings[1:], strict=False)) + ([(rings[-1], rings[0])] if closed else [])
+        pairs = list(itertools.pairwise(rings)) + ([(rings[-1], rings[0])] if closed else [])
         for low, high in pairs:
             count = max(len(low), len(high))
             for i in range(count):

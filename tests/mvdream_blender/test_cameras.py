@@ -13,7 +13,7 @@ from mvdream_blender.cameras import orbit_matrix, pinhole  # noqa: E402
 POINTS = [(0.0, 0.0, 0.0), (0.3, -0.2, 0.5), (-0.7, 0.4, -0.1), (0.1, 0.9, 0.25)]
 
 
-@pytest.fixture()
+@pytest.fixture
 def camera():
     data = bpy.data.cameras.new("c")
     obj = bpy.data.objects.new("c", data)
@@ -24,7 +24,10 @@ def camera():
 
 
 @pytest.mark.parametrize("fit", ["AUTO", "HORIZONTAL", "VERTICAL"])
-@pytest.mark.parametrize(("width", "height", "percent", "aspect"), [(640, 480, 100, (1, 1)), (300, 500, 50, (1, 1)), (256, 256, 100, (2, 1.5))])
+@pytest.mark.parametrize(
+    ("width", "height", "percent", "aspect"),
+    [(640, 480, 100, (1, 1)), (300, 500, 50, (1, 1)), (256, 256, 100, (2, 1.5))],
+)
 def test_pinhole_agrees_with_blender(camera, fit, width, height, percent, aspect):
     scene = bpy.context.scene
     scene.render.resolution_x, scene.render.resolution_y = width, height
@@ -53,7 +56,13 @@ def test_orthographic_camera_is_refused_by_name(camera):
 
 @pytest.mark.parametrize(
     ("azimuth", "elevation", "place"),
-    [(0, 0, (0, -2, 0)), (90, 0, (2, 0, 0)), (180, 0, (0, 2, 0)), (0, 30, (0, -(3**0.5), 1)), (45, 90, (0, 0, 2))],
+    [
+        (0, 0, (0, -2, 0)),
+        (90, 0, (2, 0, 0)),
+        (180, 0, (0, 2, 0)),
+        (0, 30, (0, -(3**0.5), 1)),
+        (45, 90, (0, 0, 2)),
+    ],
 )
 def test_orbit(azimuth, elevation, place):
     matrix = orbit_matrix(azimuth, elevation, 2.0)

@@ -22,7 +22,7 @@ def pixels(path):
     return values
 
 
-@pytest.fixture()
+@pytest.fixture
 def ball():
     mesh = bpy.data.meshes.new("ball")
     import bmesh
@@ -70,7 +70,16 @@ def test_matrices_see_a_mark_where_they_say(tmp_path, ball):
     bpy.context.scene.collection.objects.link(mark)
     bpy.context.view_layer.update()
     try:
-        render_dataset([ball, mark], tmp_path / "o", "a ball", sets=2, image_size=128, engine="WORKBENCH", seed=3, elevation=(0, 40))
+        render_dataset(
+            [ball, mark],
+            tmp_path / "o",
+            "a ball",
+            sets=2,
+            image_size=128,
+            engine="WORKBENCH",
+            seed=3,
+            elevation=(0, 40),
+        )
         from mvdream_blender.dataset import bounding_sphere
 
         center, size = bounding_sphere([ball, mark])
@@ -79,10 +88,11 @@ def test_matrices_see_a_mark_where_they_say(tmp_path, ball):
         for frame in json.loads((tmp_path / "o" / "transforms.json").read_text())["frames"]:
             image = pixels(tmp_path / "o" / frame["file_path"])
             green = (image[..., 1] > 0.3) & (image[..., 0] < 0.2) & (image[..., 3] > 0.9)
-            if Vector(point).dot(Matrix(frame["transform_matrix"]).translation) < 0.3:  # behind the ball, or at its limb
+            camera = Matrix(frame["transform_matrix"])
+            if Vector(point).dot(camera.translation) < 0.3:  # behind the ball, or at its limb
                 continue
             seen += 1
-            local = Matrix(frame["transform_matrix"]).inverted() @ Vector(point)
+            local = camera.inverted() @ Vector(point)
             focal = 64 / math.tan(frame["camera_angle_x"] / 2)
             rows, columns = np.nonzero(green)
             assert columns.mean() + 0.5 == pytest.approx(64 + focal * local.x / -local.z, abs=1.5)
@@ -93,10 +103,22 @@ def test_matrices_see_a_mark_where_they_say(tmp_path, ball):
 
 
 def test_user_scene_is_left_alone(tmp_path, ball):
-    before = (ball.matrix_world.copy(), len(bpy.data.scenes), len(bpy.data.cameras), len(bpy.data.worlds), len(bpy.data.lights))
+    before = (
+        ball.matrix_world.copy(),
+        len(bpy.data.scenes),
+        len(bpy.data.cameras),
+        len(bpy.data.worlds),
+        len(bpy.data.lights),
+    )
     engine = bpy.context.scene.render.engine
     render_dataset([ball], tmp_path / "o", "a ball", sets=1, image_size=32, engine="WORKBENCH")
-    after = (ball.matrix_world.copy(), len(bpy.data.scenes), len(bpy.data.cameras), len(bpy.data.worlds), len(bpy.data.lights))
+    after = (
+        ball.matrix_world.copy(),
+        len(bpy.data.scenes),
+        len(bpy.data.cameras),
+        len(bpy.data.worlds),
+        len(bpy.data.lights),
+    )
     assert before == after
     assert bpy.context.scene.render.engine == engine
 
@@ -107,7 +129,9 @@ def test_interrupted_render_leaves_nothing(tmp_path, ball):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        render_dataset([ball], tmp_path / "o", "a ball", sets=1, image_size=32, engine="WORKBENCH", report=stop)
+        render_dataset(
+            [ball], tmp_path / "o", "a ball", sets=1, image_size=32, engine="WORKBENCH", report=stop
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -127,7 +151,12 @@ def test_cycles_colour_and_straight_alpha(tmp_path, ball):
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"caption": "  "}, "caption is empty"), ({"engine": "EEVEE"}, "EEVEE"), ({"image_size": 4}, "Image size 4"), ({"sets": 0}, "0 sets")],
+    [
+        ({"caption": "  "}, "caption is empty"),
+        ({"engine": "EEVEE"}, "EEVEE"),
+        ({"image_size": 4}, "Image size 4"),
+        ({"sets": 0}, "0 sets"),
+    ],
 )
 def test_bad_input_is_named(tmp_path, ball, change, words):
     arguments = {"caption": "a ball", "engine": "WORKBENCH", "image_size": 32, "sets": 1} | change

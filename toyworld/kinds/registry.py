@@ -15,8 +15,10 @@ class Kind:
     Args:
         name: the noun of the caption ("mug", "fire truck").
         build: draws it: `build(builder, vary)`.
-        second: noun of the part with the second colour as it stands in a caption ("roof", "legs"); None: one colour only.
-        front: whether it has an unmistakable front (a face, a door, a dial), which must be at -Y and nowhere else.
+        second: noun of the part with the second colour as it stands in a caption ("roof", "legs");
+            None: one colour only.
+        front: whether it has an unmistakable front (a face, a door, a dial), which must be at -Y and
+            nowhere else.
         patterns: whether its main part may be striped, dotted or checkered.
         portable: whether it may stand on another object.
     """
