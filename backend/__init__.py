@@ -1,4 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PyTorch backend: MVDream score distillation, mesh extraction, training and the job service. Never imports bpy."""
+"""PyTorch backend: MVDream score distillation, mesh extraction, training, job service. Never imports bpy."""
 
-__version__ = "0.1.0"
+import re
+from pathlib import Path
+
+
+def _version() -> str:
+    """The version in blender_manifest.toml, which is one folder up in a checkout and in the extension."""
+    manifest = Path(__file__).resolve().parents[1] / "blender_manifest.toml"
+    try:
+        found = re.search(r'^version = "([^"]+)"', manifest.read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:  # the package alone was copied somewhere
+        found = None
+    return found[1] if found else "0+unknown"
+
+
+__version__ = _version()
