@@ -4,7 +4,6 @@
 Tests of the parts without bpy run anywhere.
 """
 
-import importlib
 import os
 import shutil
 import sys
@@ -12,9 +11,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from extension_parts import EXTENSION, part
 
 ROOT = Path(__file__).parents[2]
-EXTENSION = "bl_ext.user_default.mvdream_blender"
 PROFILE = Path(tempfile.mkdtemp(prefix="mvdream-profile-"))
 
 # Before anything imports bpy, which reads it once.
@@ -84,11 +83,6 @@ def addon(enabled, fake_python, monkeypatch):
     runtime.start()
     yield enabled
     runtime.session().backend.stop()
-
-
-def part(name):
-    """A module of the enabled add-on."""
-    return importlib.import_module(f"{EXTENSION}.{name}")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
-from conftest import part  # noqa: E402
+from extension_parts import part  # noqa: E402
 from small_glb import box  # noqa: E402
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the fake Python is a shell script")

@@ -7,7 +7,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
-from conftest import part  # noqa: E402
+from extension_parts import part  # noqa: E402
 from small_glb import box  # noqa: E402
 
 

@@ -8,7 +8,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
-from conftest import part  # noqa: E402
+from extension_parts import part  # noqa: E402
 
 
 class Layout:

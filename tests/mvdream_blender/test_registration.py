@@ -8,7 +8,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
-from conftest import EXTENSION, part  # noqa: E402
+from extension_parts import EXTENSION, part  # noqa: E402
 
 
 def ours():
