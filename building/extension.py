@@ -21,6 +21,7 @@ CONTENTS = {
     "LICENSE": "LICENSE",
     "backend": "backend",
     "requirements/backend.txt": "requirements/backend.txt",
+    "requirements/pip.txt": "requirements/pip.txt",  # the add-on makes its environment with this pip
 }
 _LEFT_OUT = ("__pycache__", ".pyc", ".new", ".tmp", ".swp", "~", ".DS_Store")
 # The earliest that a zip can hold, for all files: the same sources give the same zip, byte by byte.

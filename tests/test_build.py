@@ -438,6 +438,7 @@ class TestExtension:
             "__init__.py",
             "backend/__main__.py",
             "requirements/backend.txt",
+            "requirements/pip.txt",
             "LICENSE",
         ):
             assert needed in names

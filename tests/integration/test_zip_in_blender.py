@@ -14,7 +14,6 @@ from building.errors import BuildError
 from building.layout import ROOT, manifest
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-ins are shell scripts")
-HAS_MODEL = (ROOT / "backend" / "models" / "small").is_dir()
 
 REGISTERED = """
 module = sys.modules[ADDON]
@@ -66,6 +65,8 @@ def test_holds_the_backend_beside_the_addon(zip_file):
         "blender_manifest.toml",
         "backend/__main__.py",
         "requirements/backend.txt",
+        "requirements/pip.txt",
+        "backend/models/small/mvdream.json",
     } <= names
     assert zip_file.name == f"mvdream_blender-{manifest()['version']}.zip"
 
@@ -103,7 +104,6 @@ def test_the_operator_puts_an_object_into_the_scene(blender, zip_file, fake_pyth
     assert made["faces"] > 0
 
 
-@pytest.mark.skipif(not HAS_MODEL, reason="backend/models/small is missing")
 def test_a_prompt_becomes_a_textured_mesh(default_blender, zip_file):
     """The whole path with the real backend, in a few steps: what it looks like is not looked at here."""
     made = default_blender.run(zip_file, WHOLE_PATH, MVDREAM_BACKEND_PYTHON=sys.executable)
