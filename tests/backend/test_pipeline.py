@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole way from a prompt to a mesh, with a tiny random model: that it works, not what comes out."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from backend.diffusion import MultiViewDiffusion
+from backend.diffusion.config import ModelConfig
+from backend.diffusion.storage import save
+from backend.errors import Cancelled, UserError
+from backend.mesh import read_glb
+from backend.pipeline import CHECKPOINT, MESH, PREVIEW, SETTINGS, Result, generate
+from backend.progress import Progress
+from backend.settings import GenerateSettings
+from backend.training.architecture import (
+    AutoencoderShape,
+    DenoiserShape,
+    build_autoencoder,
+    build_text_encoder,
+    build_tokenizer,
+    build_unet,
+)
+
+STEPS = 12
+Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model for pictures of 16 x 16 pixels that knows five words."""
+    torch.manual_seed(5)
+    shape = DenoiserShape((16, 32), layers=1, context=16, head_width=8, groups=4, text_layers=1)
+    autoencoder = AutoencoderShape(16, (8, 8, 16), latent_channels=2, groups=4)
+    text = build_text_encoder(shape, build_tokenizer(["a red mug", "blue box"], 8))
+    made = MultiViewDiffusion(
+        ModelConfig(name="tiny", image_size=16),
+        build_unet(shape, 2, 4),
+        build_autoencoder(autoencoder),
+        text,
+    )
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save(made, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(model: Path) -> Run:
+    """run(folder, settings..., report=, cancelled=) makes something in a few seconds at most."""
+
+    def make(folder: Path, prompt: str = "a red mug", **changes: Any) -> Result:
+        calls = {name: changes.pop(name) for name in ("report", "cancelled") if name in changes}
+        small = {"render_size": 16, "samples_per_ray": 16, "mesh_resolution": 32, "texture_size": 64}
+        numbers = {
+            "steps": STEPS,
+            "faces": 500,
+            "preview_every": 5,
+            "checkpoint_every": 3,
+            **small,
+            **changes,
+        }
+        settings = GenerateSettings(prompt=prompt, model=str(model), device="cpu", **numbers)
+        return generate(settings, folder, **calls)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def finished(run: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path, list[Progress]]:
+    """One whole job, its folder, and what it reported."""
+    folder = tmp_path_factory.mktemp("jobs") / "new" / "folder"
+    told: list[Progress] = []
+    return run(folder, report=told.append), folder, told
+
+
+def vertices(folder: Path) -> bytes:
+    return np.ascontiguousarray(read_glb(folder / MESH).vertices).tobytes()
+
+
+class Stop:
+    """Says yes when it is asked for the `after` + 1st time."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def test_the_folder_holds_a_textured_mesh(finished: tuple[Result, Path, list[Progress]]) -> None:
+    result, folder, _ = finished
+    mesh = read_glb(folder / MESH)
+    assert (result.mesh, result.preview) == (folder / MESH, folder / PREVIEW)
+    assert 0 < len(mesh.faces) == result.faces <= 500
+    assert mesh.texture is not None
+    assert mesh.texture.shape[:2] == (64, 64)
+    assert np.abs(mesh.vertices).max() <= 1
+    # The checkpoint is gone, and nothing half-written is left.
+    assert sorted(file.name for file in folder.iterdir()) == sorted([MESH, PREVIEW, SETTINGS])
+    assert GenerateSettings.model_validate_json((folder / SETTINGS).read_text()).prompt == "a red mug"
+
+
+def test_progress_only_grows_and_ends_at_one(finished: tuple[Result, Path, list[Progress]]) -> None:
+    _, _, told = finished
+    fractions = [progress.fraction for progress in told]
+    assert fractions == sorted(fractions)
+    assert (fractions[0], fractions[-1]) == (0.0, pytest.approx(1.0))
+    assert list(dict.fromkeys(progress.stage for progress in told)) == [
+        "load",
+        "distil",
+        "mesh",
+        "texture",
+        "save",
+    ]
+    steps = [progress.step for progress in told if progress.stage == "distil"]
+    assert steps == list(range(STEPS + 1))
+    assert [progress.step for progress in told if progress.preview == PREVIEW] == [5, 10, STEPS]
+
+
+def test_the_seed_decides(run: Run, finished: tuple[Result, Path, list[Progress]], tmp_path: Path) -> None:
+    _, folder, _ = finished
+    run(tmp_path / "same")
+    run(tmp_path / "other", seed=1)
+    assert vertices(tmp_path / "same") == vertices(folder)
+    assert vertices(tmp_path / "other") != vertices(folder)
+
+
+def test_stopped_and_continued_is_the_same_as_never_stopped(
+    run: Run, finished: tuple[Result, Path, list[Progress]], tmp_path: Path
+) -> None:
+    with pytest.raises(Cancelled):
+        run(tmp_path, cancelled=Stop(after=6))
+    assert (tmp_path / CHECKPOINT).is_file()
+    assert not (tmp_path / MESH).exists()
+    told: list[Progress] = []
+    run(tmp_path, report=told.append)
+    assert next(progress.step for progress in told if progress.stage == "distil") == 6
+    assert vertices(tmp_path) == vertices(finished[1])
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_other_settings_start_anew(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(Cancelled):
+        run(tmp_path, cancelled=Stop(after=6))
+    told: list[Progress] = []
+    with pytest.raises(Cancelled):
+        run(tmp_path, "a blue box", report=told.append, cancelled=Stop(after=0))
+    assert told[-1].step == 0
+
+
+@pytest.mark.parametrize("settings", [{"prompt": "a red dragon"}, {"negative_prompt": "dragon"}])
+def test_an_unknown_word_is_told_with_the_known_ones(
+    run: Run, settings: dict[str, str], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"does not know 'dragon'.*a, blue, box, mug, red"):
+        run(tmp_path, **settings)
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_a_folder_that_cant_be_is_told_before_the_model_is_loaded(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    told: list[Progress] = []
+    with pytest.raises(UserError, match="can't be written to"):
+        run(tmp_path / "file" / "job", report=told.append)
+    assert told == []
