@@ -48,7 +48,7 @@ class Recipe:
     sparsity: float = 3.0
     entropy: float = 3.0
     entropy_from: float = 0.5
-    variation: float = 0.0
+    variation: float = 3000.0
 
 
 class Distillation:

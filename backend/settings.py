@@ -58,8 +58,8 @@ class Preset:
 
 
 _STANDARD = Numbers(
-    steps=300,
-    guidance_scale=5.0,
+    steps=240,
+    guidance_scale=6.0,
     guidance_rescale=0.5,
     views_per_step=4,
     render_size=32,
@@ -73,7 +73,7 @@ _STANDARD = Numbers(
 
 PRESETS: dict[str, Preset] = {
     "draft": Preset(
-        "Draft", "Half the steps: the shape and the colours, quickly", replace(_STANDARD, steps=150)
+        "Draft", "Half the steps: the shape and the colours, quickly", replace(_STANDARD, steps=120)
     ),
     "standard": Preset("Standard", "What the shipped model was measured with", _STANDARD),
 }
