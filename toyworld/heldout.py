@@ -3,7 +3,6 @@
 
 import random
 from collections.abc import Callable, Mapping
-from functools import partial
 
 from .captions import ToyScene, held_out
 from .kinds.registry import Kind
@@ -17,6 +16,8 @@ PATTERNED = 5
 FRONTS = 18
 ON = 7
 NEXT_TO = 3
+TRIES = 50_000  # draws for one scene before the choice starts again
+ATTEMPTS = 20
 LEAST_DISTANCE = 0.35  # sRGB, between the colours of one scene: nearer ones can't be told apart in the shade
 
 
@@ -35,20 +36,57 @@ def held_out_scenes(
         roles: roles of every kind's canonical object; the palette colours among them never change.
         large_enough: whether all things of a composition are large enough to be judged; asked last.
         seed: of the draw.
+
+    Raises:
+        ValueError: the kinds have too few scenes of a sort.
     """
     chosen: list[ToyScene] = []
-
-    def wanted(scene: ToyScene, relation: str | None) -> bool:
-        if scene.relation != relation or not held_out(scene) or not _can_be_judged(scene, kinds, roles):
-            return False
-        return _fills_a_place(scene, chosen, kinds) and (relation is None or large_enough(scene))
-
     for relation, count in ((None, SINGLES), ("on", ON), ("next to", NEXT_TO)):
-        rng = random.Random(f"{seed}/{relation}")
-        for _ in range(count):
-            chosen.append(random_scene(rng, dict(kinds), rests, partial(wanted, relation=relation)))
+        for attempt in range(ATTEMPTS):
+            rng = random.Random(f"{seed}/{relation}" + "+" * attempt)
+            try:
+                chosen += _draw(rng, relation, count, chosen, kinds, rests, roles, large_enough)
+                break
+            except _DeadEnd:
+                continue
+        else:
+            raise ValueError(
+                f"{count} held-out scenes of the sort {relation!r} can't be found among these kinds"
+            )
     order = {None: 0, "on": 1, "next to": 2}
     return sorted(chosen, key=lambda scene: (order[scene.relation], [thing.kind for thing in scene.things]))
+
+
+class _DeadEnd(Exception):
+    """What was chosen so far leaves no scene of the sort that is still missing."""
+
+
+def _draw(
+    rng: random.Random,
+    relation: str | None,
+    count: int,
+    before: list[ToyScene],
+    kinds: Mapping[str, Kind],
+    rests: set[str],
+    roles: Mapping[str, list[str]],
+    large_enough: Callable[[ToyScene], bool],
+) -> list[ToyScene]:
+    chosen: list[ToyScene] = []
+    tried = 0
+
+    def wanted(scene: ToyScene) -> bool:
+        nonlocal tried
+        tried += 1
+        if tried > TRIES:
+            raise _DeadEnd
+        if scene.relation != relation or not held_out(scene) or not _can_be_judged(scene, kinds, roles):
+            return False
+        return _fills_a_place(scene, [*before, *chosen], kinds) and (relation is None or large_enough(scene))
+
+    while len(chosen) < count:
+        tried = 0
+        chosen.append(random_scene(rng, dict(kinds), rests, wanted))
+    return chosen
 
 
 def _can_be_judged(scene: ToyScene, kinds: Mapping[str, Kind], roles: Mapping[str, list[str]]) -> bool:
