@@ -428,6 +428,19 @@ class TestChecks:
         with pytest.raises(BuildError, match="No test ran"):
             checks._summary([checks.Outcome("a")], [])
 
+    def test_waiting_threads_sleep_unless_the_user_says_otherwise(self, monkeypatch):
+        monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+        assert checks.surroundings()["OMP_WAIT_POLICY"] == "PASSIVE"
+        monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+        assert checks.surroundings()["OMP_WAIT_POLICY"] == "ACTIVE"
+
+    def test_blender_learns_the_backends_python_where_there_is_one(self, monkeypatch):
+        monkeypatch.delenv("MVDREAM_TEST_BACKEND_PYTHON", raising=False)
+        monkeypatch.setattr(checks, "ready", lambda environment: Path("/x", environment.name))
+        assert checks.surroundings()["MVDREAM_TEST_BACKEND_PYTHON"] == str(Path("/x/backend"))
+        monkeypatch.setattr(checks, "ready", lambda _environment: None)
+        assert "MVDREAM_TEST_BACKEND_PYTHON" not in checks.surroundings()
+
 
 class TestExtension:
     def test_holds_what_it_needs_and_no_litter(self):
