@@ -45,10 +45,10 @@ def imported(tmp_path_factory):
     if "ModuleNotFoundError" in wrote.stderr:
         pytest.skip("MVDREAM_TEST_BACKEND_PYTHON names no Python with the backend's packages")
     assert wrote.returncode == 0, wrote.stderr
-    before = set(bpy.data.objects)
+    bpy.ops.wm.read_homefile(use_empty=True)  # other tests leave a red mug, and names are unique
     bpy.ops.import_scene.gltf(filepath=str(path))
     bpy.context.view_layer.update()
-    (obj,) = set(bpy.data.objects) - before
+    (obj,) = bpy.data.objects
     yield obj
     bpy.data.objects.remove(obj)
 
