@@ -16,7 +16,7 @@ from backend.guidance import ScoreDistillation, anneal, draw_step
 from backend.radiance.backgrounds import RandomBackground
 from backend.radiance.dense_grid import DenseGrid
 from backend.radiance.field import DensityActivation, RadianceField
-from backend.radiance.losses import opacity_entropy, sparsity, total_variation
+from backend.radiance.losses import add_total_variation_gradient, opacity_entropy, sparsity
 from backend.radiance.occupancy import OccupancyGrid
 from backend.radiance.rendering import Rendered, render
 from backend.settings import Numbers
@@ -152,6 +152,8 @@ class Distillation:
             group["lr"] = rate * factor
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        for level in self.field.encoding.parameters():
+            add_total_variation_gradient(level, self.recipe.variation)
         self.optimizer.step()
 
     def _regularisers(self, rendered: Rendered) -> Tensor:
@@ -159,9 +161,6 @@ class Distillation:
         loss = recipe.sparsity * sparsity(rendered.opacity)
         if recipe.entropy and self.step_number >= recipe.entropy_from * self.numbers.steps:
             loss = loss + recipe.entropy * opacity_entropy(rendered.opacity)
-        if recipe.variation:
-            for level in self.field.encoding.parameters():
-                loss = loss + recipe.variation * total_variation(level)
         return loss
 
     def _noise_range(self) -> tuple[int, int]:

@@ -4,7 +4,14 @@ import math
 import pytest
 import torch
 
-from backend.radiance.losses import opacity_entropy, opacity_l2, orientation, sparsity, total_variation
+from backend.radiance.losses import (
+    add_total_variation_gradient,
+    opacity_entropy,
+    opacity_l2,
+    orientation,
+    sparsity,
+    total_variation,
+)
 
 
 def test_entropy_by_hand() -> None:
@@ -59,3 +66,13 @@ def test_total_variation_by_hand() -> None:
     grid = torch.zeros(1, 1, 2, 2, 2)
     grid[0, 0, 0, 0, 0] = 2.0  # one corner: along each axis one pair in four differs by 2
     assert total_variation(grid).item() == pytest.approx(3)
+
+
+def test_written_out_gradient_of_the_total_variation_is_the_derivative() -> None:
+    grid = torch.randn(1, 2, 3, 4, 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    (7.0 * total_variation(grid) + grid.sum()).backward()
+    assert grid.grad is not None
+    expected = grid.grad.clone()
+    grid.grad = torch.ones_like(grid)
+    add_total_variation_gradient(grid, 7.0)
+    torch.testing.assert_close(grid.grad, expected)
