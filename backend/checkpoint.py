@@ -60,11 +60,26 @@ def read_checkpoint(
     except (SafetensorError, OSError) as error:
         log.warning("The checkpoint %s can't be read (%s); starting anew.", path, error)
         return None
+    states = {
+        name: {
+            k.removeprefix(f"module.{name}."): v
+            for k, v in tensors.items()
+            if k.startswith(f"module.{name}.")
+        }
+        for name in modules
+    }
+    if not all(_fits(module, states[name]) for name, module in modules.items()) or "step" not in metadata:
+        log.warning("The checkpoint %s does not fit this version; starting anew.", path)
+        return None
     for name, module in modules.items():
-        prefix = f"module.{name}."
-        module.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
+        module.load_state_dict(states[name])
     _restore(optimizer, tensors)
     return int(metadata["step"])
+
+
+def _fits(module: nn.Module, state: Mapping[str, Tensor]) -> bool:
+    """Whether a module would take a state; asked of all modules before any is changed."""
+    return {k: v.shape for k, v in module.state_dict().items()} == {k: v.shape for k, v in state.items()}
 
 
 def _restore(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -173,7 +174,9 @@ class Distillation:
         return warm * (1 - 0.9 * max(0.0, late))
 
     def _generator(self) -> torch.Generator:
-        return torch.Generator(self.device).manual_seed((self.seed << 32) + self.step_number)
+        # Mixed into 32 bits: the CPU's generator ignores the rest of a seed.
+        digest = hashlib.sha256(f"{self.seed}/{self.step_number}".encode()).digest()
+        return torch.Generator(self.device).manual_seed(int.from_bytes(digest[:4], "little"))
 
     def _modules(self) -> dict[str, nn.Module]:
         return {"field": self.field, "occupancy": self.occupancy}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backend import __version__
 from backend import mesh as meshing
 from backend.devices import pick_device, pick_dtype
 from backend.diffusion.registry import resolve
@@ -21,7 +22,7 @@ from backend.workplace import prepare_folder, write_text
 
 if TYPE_CHECKING:
     from backend.diffusion.model import MultiViewDiffusion
-    from backend.distillation import Distillation
+    from backend.distillation import Distillation, Recipe
 
 MESH, PREVIEW, SETTINGS, CHECKPOINT = "mesh.glb", "preview.png", "settings.json", "checkpoint.safetensors"
 
@@ -71,7 +72,7 @@ def generate(
 
     pace("load", message="Loading the model")
     distillation = _start(settings, numbers)
-    identity = _identity(settings, numbers)
+    identity = _identity(settings, numbers, distillation.recipe)
     if distillation.resume(folder / CHECKPOINT, identity):
         log.info("Going on from step %d.", distillation.step_number)
 
@@ -154,9 +155,12 @@ def _texture(
     return meshing.bake(mesh, field.colour, numbers.texture_size, places, distillation.device)
 
 
-def _identity(settings: GenerateSettings, numbers: Numbers) -> str:
+def _identity(settings: GenerateSettings, numbers: Numbers, recipe: Recipe) -> str:
     """A checkpoint may only be continued by a job that would have gone the same way."""
-    text = repr(
-        (settings.prompt, settings.negative_prompt, settings.seed, str(resolve(settings.model)), numbers)
+    folder = resolve(settings.model)
+    weights = sorted(
+        (file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in folder.rglob("*.*")
     )
+    asked = (settings.prompt, settings.negative_prompt, settings.seed, str(folder), weights)
+    text = repr((__version__, asked, numbers, recipe))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -75,7 +75,9 @@ PRESETS: dict[str, Preset] = {
     "draft": Preset(
         "Draft", "Half the steps: the shape and the colours, quickly", replace(_STANDARD, steps=120)
     ),
-    "standard": Preset("Standard", "What the shipped model was measured with", _STANDARD),
+    "standard": Preset(
+        "Standard", "The whole way: what the shipped model is meant to be used with", _STANDARD
+    ),
 }
 DEFAULT_PRESET = "standard"
 

@@ -180,6 +180,10 @@ class ViewRenderer:
             extra: more keys for transforms.json.
             report: called with (images done, images in all); may raise to stop, then nothing is left behind.
         """
+        if folder.exists() and not (folder / "transforms.json").is_file() and any(folder.iterdir()):
+            raise ValueError(
+                f"{folder} holds other things than an object and is left alone; name a new folder"
+            )
         center, size = bounding_sphere(objects)
         scale = size / radius
         part = folder.with_name(folder.name + ".part")

@@ -3,7 +3,7 @@
 
 PRESETS: tuple[tuple[str, str, str], ...] = (
     ("draft", "Draft", "Half the steps: the shape and the colours, quickly"),
-    ("standard", "Standard", "What the shipped model was measured with"),
+    ("standard", "Standard", "The whole way: what the shipped model is meant to be used with"),
 )
 DEFAULT_PRESET = "standard"
 LARGEST_SEED = 2**31 - 1

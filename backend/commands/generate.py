@@ -46,28 +46,42 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(arguments: argparse.Namespace) -> int:
     """Generates; the job's own files lie beside the mesh until it is finished."""
+    import contextlib
     import os
-    import shutil
+
+    from safetensors import SafetensorError
 
     from backend.commands.progress_bar import ProgressBar
     from backend.errors import UserError
-    from backend.pipeline import generate
+    from backend.pipeline import PREVIEW, SETTINGS, generate
+    from backend.service.failures import explain_exception
     from backend.settings import GenerateSettings
 
     out: Path = arguments.out
     if out.suffix.lower() != ".glb":
         raise UserError(f"The output {out} must end in .glb: that is the format of the mesh.")
+    if out.is_dir():
+        raise UserError(
+            f"The output {out} is a folder. Name the .glb file to write, for example {out / 'mesh.glb'}."
+        )
     values = {
         name: getattr(arguments, name) for name in ("prompt", "model", "preset", "seed", "device", *OVERRIDES)
     }
     values = {name: value for name, value in values.items() if value is not None}
     settings = GenerateSettings.from_values({**values, "negative_prompt": arguments.negative})
     job = out.with_name(out.name + ".job")
-    with ProgressBar() as bar:
-        result = generate(settings, job, report=bar)
-    os.replace(result.mesh, out)
-    os.replace(result.preview, out.with_suffix(".png"))
-    shutil.rmtree(job)
+    try:
+        with ProgressBar() as bar:
+            result = generate(settings, job, report=bar)
+        os.replace(result.mesh, out)
+    except (OSError, MemoryError, SafetensorError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise  # a fault of the program: its traceback is wanted
+        raise UserError(explain_exception(error, job)) from error
+    for name in (PREVIEW, SETTINGS):
+        (job / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # somebody else's files stay where they are
+        job.rmdir()
     seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in result.seconds.items() if value >= 0.05)
     bar.say(f"{out}: {result.faces} faces. Seconds: {seconds}.")
     return 0

@@ -107,7 +107,7 @@ class Supervisor:
     async def _work(self, job: Job) -> None:
         try:
             run = self._start(job)
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
             log.exception("The worker of job %s could not be started", job.id)
             reason = failures.explain_exception(error, self.folder_of(job.id))
             await self._record(job.id, {"status": Status.FAILED, "error": reason, "ended": now()})
@@ -139,11 +139,12 @@ class Supervisor:
         log_file = folder / files.LOG_FILE
         log_start = log_file.stat().st_size if log_file.exists() else 0
         command = (*self._command, str(folder))
-        process = WorkerProcess(command, _environment(), log_file, lambda line: self._heard(run, line))
-        run = _Run(job.id, process, asyncio.Event(), log_start)
+        # Written first: if the disk is full, no worker runs that nobody watches.
         self._store.update(
             job.id, status=Status.RUNNING, started=now(), ended=None, message="Starting", error=None
         )
+        process = WorkerProcess(command, _environment(), log_file, lambda line: self._heard(run, line))
+        run = _Run(job.id, process, asyncio.Event(), log_start)
         log.info("Job %s runs in process %d", job.id, process.pid)
         return run
 

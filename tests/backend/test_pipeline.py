@@ -168,3 +168,16 @@ def test_a_folder_that_cant_be_is_told_before_the_model_is_loaded(run: Run, tmp_
     with pytest.raises(UserError, match="can't be written to"):
         run(tmp_path / "file" / "job", report=told.append)
     assert told == []
+
+
+def test_every_seed_and_step_draws_its_own_random_numbers_on_the_cpu() -> None:
+    from backend.distillation import Distillation
+
+    drawn = set()
+    for seed in (0, 1, 2**31 - 1):
+        distillation = object.__new__(Distillation)
+        distillation.seed, distillation.device = seed, torch.device("cpu")
+        for step in (0, 5):
+            distillation.step_number = step
+            drawn.add(torch.rand(1, generator=distillation._generator()).item())
+    assert len(drawn) == 6

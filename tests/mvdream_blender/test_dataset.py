@@ -172,3 +172,10 @@ def test_nothing_to_render(tmp_path):
             render_dataset([empty], tmp_path / "o", "nothing")
     finally:
         bpy.data.objects.remove(empty)
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path, ball):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="left alone"):
+        render_dataset([ball], tmp_path, "a ball", sets=1, image_size=32, engine="WORKBENCH")
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
