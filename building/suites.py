@@ -48,7 +48,9 @@ SUITES = [
 
 def is_test_path(argument: str) -> bool:
     """Whether pytest's argument is a path ("tests/backend/test_cameras.py::test_orbit"), not an option."""
-    return not argument.startswith("-") and _place(argument).exists()
+    place = _place(argument)
+    # only below tests/: the value of `-k backend` is also the name of a folder
+    return not argument.startswith("-") and place.exists() and ROOT / "tests" in (place, *place.parents)
 
 
 def available() -> tuple[list[Environment], list[str]]:

@@ -603,3 +603,8 @@ class TestConsole:
         lines = capsys.readouterr().out.splitlines()
         assert lines[:2] == ["backend: fetching torch, 1 of 9 MB", "backend: unpacking 3 packages"]
         assert lines[2].startswith("backend: made (")
+
+
+def test_the_value_of_an_option_is_no_path_though_a_folder_has_its_name() -> None:
+    assert not suites.is_test_path("backend")
+    assert suites.is_test_path("tests/backend")
