@@ -93,11 +93,17 @@ def test_ctrl_c_leaves_no_process(default_blender, zip_file, fake_python, tmp_pa
         stdout=subprocess.PIPE,
         env=environment,
         text=True,
+        # a runner started in the background of a shell ignores SIGINT, and its children would, too
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         wait_for(lambda: any(tmp_path.glob("mvdream-demo-*/profile/**/job1.json")), process)
         assert len(users_of(tmp_path)) >= 2  # Blender, and the backend
         process.send_signal(number)
-        _, said = process.communicate(timeout=60)
+        try:
+            _, said = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.terminate()  # else this test would wait for ever instead of failing
+            raise
     assert process.returncode == 130
     assert "Traceback" not in said
     assert said.endswith("Stopped.\n")
