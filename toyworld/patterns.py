@@ -49,8 +49,9 @@ def _cut(builder: Builder, axes: tuple[int, ...], parts: int) -> None:
             # planes half a pitch off the middle, so that a stripe is centred
             plane = Vector(middle) + normal * (step + 0.5) * pitch
             faces = _main_faces(builder)
-            edges = {e for f in faces for e in f.edges}
-            vertices = {v for f in faces for v in f.verts}
+            # dictionaries keep their order, sets would make the cuts depend on addresses in memory
+            edges = dict.fromkeys(e for f in faces for e in f.edges)
+            vertices = dict.fromkeys(v for f in faces for v in f.verts)
             bmesh.ops.bisect_plane(
                 bm, geom=[*faces, *edges, *vertices], plane_co=plane, plane_no=normal, dist=1e-5
             )

@@ -64,7 +64,7 @@ class Builder:
             vertex.co = Vector(c * s for c, s in zip(vertex.co, size, strict=True))
         faces = {face for vertex in made for face in vertex.link_faces}
         if bevel > 0:
-            edges = list({edge for vertex in made for edge in vertex.link_edges})
+            edges = list(dict.fromkeys(edge for vertex in made for edge in vertex.link_edges))
             before = set(self.bm.faces) - faces
             bmesh.ops.bevel(self.bm, geom=edges, offset=bevel, segments=3, affect="EDGES", profile=0.5)
             faces = set(self.bm.faces) - before
@@ -108,7 +108,7 @@ class Builder:
         """Blender's Suzanne, rounded by one subdivision, about `size` wide, looking to -Y."""
         made = bmesh.ops.create_monkey(self.bm)["verts"]
         before = set(self.bm.faces) - {f for v in made for f in v.link_faces}
-        edges = list({e for v in made for e in v.link_edges})
+        edges = list(dict.fromkeys(e for v in made for e in v.link_edges))
         bmesh.ops.subdivide_edges(self.bm, edges=edges, cuts=1, smooth=1.0, use_grid_fill=True)
         faces = set(self.bm.faces) - before
         matrix = placement(at, rot, (size / 2.7,) * 3)
