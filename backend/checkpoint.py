@@ -60,14 +60,7 @@ def read_checkpoint(
     except (SafetensorError, OSError) as error:
         log.warning("The checkpoint %s can't be read (%s); starting anew.", path, error)
         return None
-    states = {
-        name: {
-            k.removeprefix(f"module.{name}."): v
-            for k, v in tensors.items()
-            if k.startswith(f"module.{name}.")
-        }
-        for name in modules
-    }
+    states = {name: _section(tensors, f"module.{name}.") for name in modules}
     if not all(_fits(module, states[name]) for name, module in modules.items()) or "step" not in metadata:
         log.warning("The checkpoint %s does not fit this version; starting anew.", path)
         return None
@@ -84,10 +77,14 @@ def _fits(module: nn.Module, state: Mapping[str, Tensor]) -> bool:
 
 def _restore(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     for index, parameter in enumerate(_parameters(optimizer)):
-        prefix = f"optimizer.{index}."
-        state = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+        state = _section(tensors, f"optimizer.{index}.")
         # "step" stays where Adam keeps it for this device; the moments live with their parameter
         optimizer.state[parameter] = {k: v.to(parameter.device) for k, v in state.items()}
+
+
+def _section(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:

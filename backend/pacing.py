@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import accumulate
 
 from backend.progress import Progress
 
@@ -12,6 +13,7 @@ Report = Callable[[Progress], None]
 
 # Shares of a typical job's time, in order. Only the bar's evenness depends on them.
 STAGES = {"load": 0.05, "distil": 0.80, "mesh": 0.05, "texture": 0.09, "save": 0.01}
+_BEFORE = dict(zip(STAGES, accumulate(STAGES.values(), initial=0.0), strict=False))
 
 
 class Pacer:
@@ -38,10 +40,7 @@ class Pacer:
         if stage != self._stage:
             self._stage, self._entered, self._first_step = stage, now, step
         self.seconds[stage] = now - self._entered
-        before = sum(
-            share for name, share in STAGES.items() if list(STAGES).index(name) < list(STAGES).index(stage)
-        )
-        fraction = before + STAGES[stage] * (step / steps if steps else 0.0)
+        fraction = _BEFORE[stage] + STAGES[stage] * (step / steps if steps else 0.0)
         if self._report is not None:
             self._report(
                 Progress(stage, step, steps, fraction, self._left(step, steps, now), message, preview)
