@@ -4,52 +4,38 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import logging
+import random
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from backend.cameras import ViewRanges, rays, sample_views
+from backend.cameras import Views, rays, sample_views
 from backend.checkpoint import read_checkpoint, write_checkpoint
 from backend.diffusion.model import MultiViewDiffusion
 from backend.guidance import ScoreDistillation, anneal, draw_step
-from backend.radiance.backgrounds import RandomBackground
 from backend.radiance.dense_grid import DenseGrid
-from backend.radiance.field import DensityActivation, RadianceField
-from backend.radiance.losses import add_total_variation_gradient, opacity_entropy, sparsity
+from backend.radiance.losses import add_total_variation_gradient, opacity_entropy, orientation, sparsity
 from backend.radiance.occupancy import OccupancyGrid
-from backend.radiance.rendering import Rendered, render
+from backend.radiance.pictures import Pictures
+from backend.radiance.rendering import Rendered
+from backend.radiance.shading import draw_light
+from backend.recipe import (
+    kind_of_normals,
+    make_background,
+    make_field,
+    make_optimizer,
+    orientation_weight,
+    rate_factor,
+    stage_at,
+    view_ranges,
+)
 from backend.settings import Numbers
 
+SMALLEST_CHUNK = 1024
 
-@dataclass(frozen=True)
-class Recipe:
-    """How the field is optimised; the defaults suit the small model and its few hundred steps.
-
-    Args:
-        grid_rate, network_rate: learning rates of the encoding and of the MLPs.
-        epsilon: Adam's; far above its usual value, so that cells which hardly matter hardly move.
-        warmup: steps until the full learning rate.
-        decay_from: share of the steps after which the rate falls linearly to a tenth.
-        anneal_until: share of the steps over which the noise range comes down (paper, section 4.2).
-        occupancy_every: steps between two looks at which space is empty.
-        sparsity, entropy, variation: weights of the losses of that name, where the guidance loss is a sum
-            over one object's latents.
-        entropy_from: share of the steps before rays are pushed to be solid or empty.
-    """
-
-    grid_rate: float = 0.02
-    network_rate: float = 0.005
-    epsilon: float = 1e-3
-    warmup: int = 20
-    decay_from: float = 0.7
-    anneal_until: float = 0.8
-    occupancy_every: int = 16
-    sparsity: float = 3.0
-    entropy: float = 3.0
-    entropy_from: float = 0.5
-    variation: float = 3000.0
+log = logging.getLogger(__name__)
 
 
 class Distillation:
@@ -63,7 +49,6 @@ class Distillation:
         context, negative_context: (1, L, D) encoded prompts.
         numbers: resolved settings.
         seed: of everything random.
-        recipe: how to optimise.
     """
 
     def __init__(
@@ -73,37 +58,29 @@ class Distillation:
         negative_context: Tensor,
         numbers: Numbers,
         seed: int,
-        recipe: Recipe | None = None,
     ) -> None:
-        self.recipe = recipe or Recipe()
         self.numbers = numbers
         self.seed = seed
         self.step_number = 0
         self.device = model.device
         self.views = model.config.views
-        ranges = model.config.view_ranges
-        self.ranges = ViewRanges(ranges.fov, ranges.elevation, ranges.relative_distance)
+        self.ranges = view_ranges(numbers, model.config)
         self.guidance = ScoreDistillation(
-            model, context, negative_context, numbers.guidance_scale, numbers.guidance_rescale
+            model,
+            context,
+            negative_context,
+            numbers.guidance_scale,
+            numbers.guidance_rescale,
+            "sds" if numbers.guidance_mode == "sds" else "x0",
         )
-        start = torch.Generator().manual_seed(seed)
-        self.field = RadianceField(
-            DenseGrid(generator=start), model.config.bound, activation=_small_objects(), generator=start
-        ).to(self.device)
-        self.occupancy = OccupancyGrid(model.config.bound).to(self.device)
-        self.background = RandomBackground(views_per_colour=self.views)
-        grid = list(self.field.encoding.parameters())
-        networks = [p for net in (self.field.density_net, self.field.colour_net) for p in net.parameters()]
-        self.optimizer = torch.optim.Adam(
-            [
-                {"params": grid, "lr": self.recipe.grid_rate},
-                {"params": networks, "lr": self.recipe.network_rate},
-            ],
-            betas=(0.9, 0.99),
-            eps=self.recipe.epsilon,
-            fused=True,
+        bound = model.config.bound
+        self.field = make_field(numbers, bound, self.device, seed)
+        self.occupancy = OccupancyGrid(bound, numbers.occupancy_resolution, decay=numbers.occupancy_decay).to(
+            self.device
         )
-        self._rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.background = make_background(numbers, self.views, self.device, seed)
+        self.optimizer = make_optimizer(numbers, self.field, self.background)
+        self.chunk = numbers.ray_chunk
 
     @property
     def done(self) -> bool:
@@ -111,29 +88,14 @@ class Distillation:
         return self.step_number >= self.numbers.steps
 
     def step(self) -> None:
-        """Renders four orthogonal views (or several sets of them), asks the model, and moves the field."""
-        generator = self._generator()
-        if self.step_number % self.recipe.occupancy_every == 0:
-            self.occupancy.update(self.field, generator)
-        size = self.numbers.render_size
-        views = sample_views(
-            self.numbers.views_per_step // self.views, self.ranges, self.views, generator, self.device
-        )
-        origins, directions = rays(views.c2w, views.fov, size, size)
-        behind = self.background(directions, generator)
-        rendered = render(
-            self.field,
-            self.occupancy,
-            origins.reshape(-1, 3),
-            directions.reshape(-1, 3),
-            behind.reshape(-1, 3),
-            self.numbers.samples_per_ray,
-            generator,
-        )
-        images = rendered.rgb.view(-1, size, size, 3)
-        noise_step = draw_step(self._noise_range(), generator, self.device)
-        guidance = self.guidance(images, views.c2w, noise_step, generator=generator)
-        self._apply(guidance.loss + self._regularisers(rendered))
+        """One optimisation step. Where memory does not suffice, again with fewer rays at a time."""
+        while True:
+            try:
+                self._step()
+                break
+            except torch.OutOfMemoryError:
+                if not self._make_room():
+                    raise
         self.step_number += 1
 
     def save(self, path: Path, identity: str) -> None:
@@ -147,41 +109,113 @@ class Distillation:
             self.step_number = step
         return step is not None
 
-    def _apply(self, loss: Tensor) -> None:
-        factor = self._rate_factor()
-        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
-            group["lr"] = rate * factor
+    def _step(self) -> None:
+        """Renders four orthogonal views (or several sets of them), asks the model, and moves the field."""
+        generator, dice = self._generator(), self._dice()
+        if self.step_number % self.numbers.occupancy_every == 0:
+            self.occupancy.update(self.field, generator)
+        stage = stage_at(self.numbers, self.step_number)
+        views = sample_views(stage.views // self.views, self.ranges, self.views, generator, self.device)
+        pictures = self._pictures(views, stage.size, generator, dice)
+        noise_step = draw_step(self._noise_range(), generator, self.device)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        for level in self.field.encoding.parameters():
-            add_total_variation_gradient(level, self.recipe.variation)
-        self.optimizer.step()
 
-    def _regularisers(self, rendered: Rendered) -> Tensor:
-        recipe = self.recipe
-        loss = recipe.sparsity * sparsity(rendered.opacity)
-        if recipe.entropy and self.step_number >= recipe.entropy_from * self.numbers.steps:
-            loss = loss + recipe.entropy * opacity_entropy(rendered.opacity)
+        def look(images: Tensor) -> Tensor:
+            return self.guidance(images, views.c2w, noise_step, generator=generator).loss
+
+        pictures.backward(look, self._regularisers, self.chunk)
+        self._move()
+
+    def _pictures(self, views: Views, size: int, generator: torch.Generator, dice: random.Random) -> Pictures:
+        """The pictures of a step, before any is rendered."""
+        numbers = self.numbers
+        origins, directions = rays(views.c2w, views.fov, size, size)
+        late = self.step_number >= numbers.shading_from * numbers.steps
+        light = draw_light(
+            views.c2w,
+            self.views,
+            numbers.shading_probability if late else 0.0,
+            numbers.textureless_probability,
+            dice,
+            generator,
+        )
+        needs_normals = light.look != "albedo" or self._orientation_weight() > 0
+        return Pictures(
+            self.field,
+            self.occupancy,
+            origins,
+            directions,
+            self.background(directions, generator),
+            torch.rand(directions[..., 0].numel(), generator=generator, device=self.device),
+            numbers.samples_per_ray,
+            light,
+            kind_of_normals(numbers, self.device) if needs_normals else "none",
+            numbers.normal_step,
+        )
+
+    def _regularisers(self, rendered: Rendered, directions: Tensor, rays: int, hit: Tensor) -> Tensor:
+        """Losses of some of the step's rays: sums over them, divided by all the step's rays.
+
+        rendered: of some rays; directions: (R, 3) theirs; rays: of the whole step; hit: how many of those
+        see anything at all, on the device.
+        """
+        numbers = self.numbers
+        share = rendered.opacity.numel() / rays
+        loss = rendered.opacity.new_zeros(())
+        if numbers.sparsity:
+            loss = loss + share * numbers.sparsity * sparsity(rendered.opacity)
+        if numbers.entropy and self.step_number >= numbers.entropy_from * numbers.steps:
+            loss = loss + share * numbers.entropy * opacity_entropy(rendered.opacity)
+        weight = self._orientation_weight()
+        if weight and rendered.normals is not None:
+            towards = directions.index_select(0, rendered.ray)
+            loss = loss + weight * orientation(rendered.weights, rendered.normals, towards, hit)
         return loss
 
-    def _noise_range(self) -> tuple[int, int]:
-        return anneal(self.step_number, max(1, round(self.numbers.steps * self.recipe.anneal_until)))
+    def _move(self) -> None:
+        """Takes the optimiser's step along the gradients that are there."""
+        factor = rate_factor(self.numbers, self.step_number)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_rate"] * factor
+        encoding = self.field.encoding
+        if self.numbers.variation and isinstance(encoding, DenseGrid):
+            for level in encoding.parameters():
+                add_total_variation_gradient(level, self.numbers.variation)
+        self.optimizer.step()
 
-    def _rate_factor(self) -> float:
-        recipe, steps = self.recipe, self.numbers.steps
-        warm = min(1.0, (self.step_number + 1) / max(1, recipe.warmup))
-        late = (self.step_number / steps - recipe.decay_from) / (1 - recipe.decay_from)
-        return warm * (1 - 0.9 * max(0.0, late))
+    def _make_room(self) -> bool:
+        """Halves the rays rendered at a time; False where that is not the way out any more."""
+        stage = stage_at(self.numbers, self.step_number)
+        every = stage.views * stage.size**2
+        smaller = min(self.chunk or every, every) // 2
+        if smaller < SMALLEST_CHUNK:
+            return False
+        self.chunk = smaller
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        log.warning("Memory ran out; going on with %d rays at a time.", smaller)
+        return True
+
+    def _orientation_weight(self) -> float:
+        return orientation_weight(self.numbers, self.step_number)
+
+    def _noise_range(self) -> tuple[int, int]:
+        numbers = self.numbers
+        until = max(1, round(numbers.steps * numbers.anneal_until))
+        return anneal(self.step_number, until, numbers.noise_start, numbers.noise_low, numbers.noise_high)
 
     def _generator(self) -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(self._step_seed())
+
+    def _dice(self) -> random.Random:
+        """For choices the CPU must know: drawing them on a GPU would make it wait."""
+        return random.Random(self._step_seed())
+
+    def _step_seed(self) -> int:
         # Mixed into 32 bits: the CPU's generator ignores the rest of a seed.
         digest = hashlib.sha256(f"{self.seed}/{self.step_number}".encode()).digest()
-        return torch.Generator(self.device).manual_seed(int.from_bytes(digest[:4], "little"))
+        return int.from_bytes(digest[:4], "little")
 
     def _modules(self) -> dict[str, nn.Module]:
-        return {"field": self.field, "occupancy": self.occupancy}
-
-
-def _small_objects() -> DensityActivation:
-    # A multiplier of 40 instead of the paper's 1 makes surfaces hard within a few hundred steps.
-    return DensityActivation(multiplier=40.0, blob_scale=10.0, blob_radius=0.35)
+        return {"field": self.field, "occupancy": self.occupancy, "background": self.background}

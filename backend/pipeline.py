@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from backend import __version__
 from backend import mesh as meshing
+from backend.default_model import pick_model
 from backend.devices import pick_device, pick_dtype
 from backend.diffusion.registry import resolve
 from backend.errors import Cancelled
@@ -22,7 +23,7 @@ from backend.workplace import prepare_folder, write_text
 
 if TYPE_CHECKING:
     from backend.diffusion.model import MultiViewDiffusion
-    from backend.distillation import Distillation, Recipe
+    from backend.distillation import Distillation
 
 MESH, PREVIEW, SETTINGS, CHECKPOINT = "mesh.glb", "preview.png", "settings.json", "checkpoint.safetensors"
 
@@ -66,13 +67,13 @@ def generate(
         Cancelled: `cancelled` said so. The checkpoint stays.
     """
     pace = Pacer(report)
-    numbers = settings.resolve()
     folder = prepare_folder(Path(folder))
     write_text(folder / SETTINGS, settings.model_dump_json(indent=1, exclude_none=True))
 
     pace("load", message="Loading the model")
-    distillation = _start(settings, numbers)
-    identity = _identity(settings, numbers, distillation.recipe)
+    distillation = _start(settings)
+    numbers = distillation.numbers
+    identity = _identity(settings, distillation)
     if distillation.resume(folder / CHECKPOINT, identity):
         log.info("Going on from step %d.", distillation.step_number)
 
@@ -84,7 +85,7 @@ def generate(
     extras = {
         "prompt": settings.prompt,
         "seed": settings.seed,
-        "model": settings.model,
+        "model": distillation.guidance.model.config.name,
         "preset": settings.preset,
     }
     meshing.write_glb(folder / MESH, mesh, settings.prompt, extras)
@@ -93,18 +94,22 @@ def generate(
     return Result(folder / MESH, folder / PREVIEW, len(mesh.faces), dict(pace.seconds))
 
 
-def _start(settings: GenerateSettings, numbers: Numbers) -> Distillation:
+def _start(settings: GenerateSettings) -> Distillation:
     """Loads the model, encodes the prompts once, and lets the text encoder go."""
     from backend.diffusion.config import read_config
     from backend.diffusion.storage import load
     from backend.distillation import Distillation
 
     device = pick_device(settings.device)
-    dtype = pick_dtype(device, read_config(resolve(settings.model)).image_size)
-    model: MultiViewDiffusion = load(settings.model, device, dtype, parts=("unet", "vae_encoder", "text"))
-    context, negative = model.encode_prompts([settings.prompt, settings.negative_prompt]).split(1)
+    name = pick_model(settings.model, device.type)
+    config = read_config(resolve(name))
+    dtype = pick_dtype(device, config.image_size)
+    model: MultiViewDiffusion = load(name, device, dtype, parts=("unet", "vae_encoder", "text"))
+    negative = config.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
+    context, negative_context = model.encode_prompts([settings.prompt, negative]).split(1)
     model.drop_text_encoder()
-    return Distillation(model, context, negative, numbers, settings.seed)
+    numbers = settings.resolve(config.image_size)
+    return Distillation(model, context, negative_context, numbers, settings.seed)
 
 
 def _distil(
@@ -155,12 +160,12 @@ def _texture(
     return meshing.bake(mesh, field.colour, numbers.texture_size, places, distillation.device)
 
 
-def _identity(settings: GenerateSettings, numbers: Numbers, recipe: Recipe) -> str:
+def _identity(settings: GenerateSettings, distillation: Distillation) -> str:
     """A checkpoint may only be continued by a job that would have gone the same way."""
-    folder = resolve(settings.model)
+    folder = resolve(pick_model(settings.model, distillation.device.type))
     weights = sorted(
         (file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in folder.rglob("*.*")
     )
     asked = (settings.prompt, settings.negative_prompt, settings.seed, str(folder), weights)
-    text = repr((__version__, asked, numbers, recipe))
+    text = repr((__version__, asked, distillation.numbers))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -2,8 +2,14 @@
 """The presets that the panel offers; a test compares them with the backend's. Never imports bpy."""
 
 PRESETS: tuple[tuple[str, str, str], ...] = (
-    ("draft", "Draft", "Half the steps: the shape and the colours, quickly"),
-    ("standard", "Standard", "The whole way: what the shipped model is meant to be used with"),
+    ("draft", "Draft", "A quarter of the steps or less: shape and colours, quickly"),
+    ("standard", "Standard", "The way to a finished object"),
+    ("paper", "Paper", "MVDream as published: 10,000 steps, made for the published models"),
+    (
+        "paper-shaded",
+        "Paper, shaded",
+        "As published with a light, which carves finer shapes and takes twice as long",
+    ),
 )
 DEFAULT_PRESET = "standard"
 LARGEST_SEED = 2**31 - 1

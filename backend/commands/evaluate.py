@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backend.commands.generate import OVERRIDES
+from backend.commands.recipe_options import add_recipe_options, recipe_values
 
 if TYPE_CHECKING:
     from backend.evaluation.runs import Finished
@@ -28,7 +28,6 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--prompts", type=int, default=None, metavar="N", help="only N of the prompts")
     parser.add_argument("--seed", type=int, default=0, help="of every prompt (default: 0)")
-    parser.add_argument("--preset", default=None, help="set of numbers to start from (default: standard)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     parser.add_argument(
         "--out", type=Path, default=Path("out/evaluation"), metavar="DIR", help="where to write"
@@ -42,10 +41,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="score the meshes DIR/<prompt's folder>/mesh.glb of an earlier run and make none",
     )
     parser.add_argument("--heldout", type=Path, default=None, metavar="DIR", help="other references")
-    for name, kind in OVERRIDES.items():
-        parser.add_argument(
-            f"--{name.replace('_', '-')}", type=kind, metavar="N", help="instead of the preset's"
-        )
+    add_recipe_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -97,8 +93,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     from backend.diffusion.registry import resolve
     from backend.settings import GenerateSettings
 
-    names = ("model", "preset", "seed", "device", *OVERRIDES)
-    values = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    values = {name: getattr(args, name) for name in ("model", "seed", "device")} | recipe_values(args)
     GenerateSettings.from_values({**values, "prompt": "a red mug"})
     resolve(values["model"])
     return values

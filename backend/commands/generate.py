@@ -4,20 +4,7 @@
 import argparse
 from pathlib import Path
 
-# Options that go straight into GenerateSettings; their bounds are checked there.
-OVERRIDES: dict[str, type] = {
-    "steps": int,
-    "guidance_scale": float,
-    "guidance_rescale": float,
-    "views_per_step": int,
-    "render_size": int,
-    "samples_per_ray": int,
-    "mesh_resolution": int,
-    "faces": int,
-    "texture_size": int,
-    "preview_every": int,
-    "checkpoint_every": int,
-}
+from backend.commands.recipe_options import add_recipe_options, recipe_values
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -31,17 +18,18 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "-o", "--out", type=Path, required=True, metavar="FILE", help="the .glb file to write"
     )
-    parser.add_argument("--negative", default="", metavar="TEXT", help="what to keep away from")
     parser.add_argument(
-        "--model", default="small", help="name of a model, or the folder of one (default: small)"
+        "--negative", metavar="TEXT", help="what to keep away from (default: what suits the model)"
     )
-    parser.add_argument("--preset", default=None, help="set of numbers to start from (default: standard)")
+    parser.add_argument(
+        "--model",
+        default="auto",
+        help="name of a model, or the folder of one (default: auto, the published one where it is installed"
+        " and there is a GPU, else the small one)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="same seed, same machine: same mesh (default: 0)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    for name, kind in OVERRIDES.items():
-        parser.add_argument(
-            f"--{name.replace('_', '-')}", type=kind, metavar="N", help="instead of the preset's"
-        )
+    add_recipe_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -64,11 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(
             f"The output {out} is a folder. Name the .glb file to write, for example {out / 'mesh.glb'}."
         )
-    values = {
-        name: getattr(arguments, name) for name in ("prompt", "model", "preset", "seed", "device", *OVERRIDES)
-    }
-    values = {name: value for name, value in values.items() if value is not None}
-    settings = GenerateSettings.from_values({**values, "negative_prompt": arguments.negative})
+    values = {name: getattr(arguments, name) for name in ("prompt", "model", "seed", "device")}
+    if arguments.negative is not None:
+        values["negative_prompt"] = arguments.negative
+    settings = GenerateSettings.from_values({**values, **recipe_values(arguments)})
     job = out.with_name(out.name + ".job")
     try:
         with ProgressBar() as bar:

@@ -58,6 +58,7 @@ class ModelConfig(_Strict):
     guidance_scale: float = Field(
         default=50.0, ge=0, description="classifier-free guidance scale that suits it"
     )
+    negative_prompt: str = Field(default="", description="what to keep away from, unless a user says so")
     bound: float = Field(default=1.0, gt=0, description="radius of the sphere its objects live in")
     view_ranges: ViewRangeConfig = ViewRangeConfig()
     schedule: ScheduleConfig = ScheduleConfig()

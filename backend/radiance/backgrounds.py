@@ -68,21 +68,22 @@ class LearnedBackground(Background):
     """A small MLP from direction to colour, at times replaced by random flat colours (as in MVDream).
 
     random_probability: chance that a training call gets random colours for all its views instead;
-    it keeps the network from painting the object. The directions enter as the 9 real spherical harmonics
-    up to degree 2, without their constant factors.
+    it keeps the network from painting the object. views_per_colour: neighbours that then share a colour,
+    None: all of them do. The directions enter as the 9 real spherical harmonics up to degree 2, without
+    their constant factors.
     """
 
     def __init__(
         self,
         hidden: int = 16,
         random_probability: float = 0.5,
-        views_per_colour: int = 4,
+        views_per_colour: int | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.random_probability = random_probability
         self.views_per_colour = views_per_colour
-        self.net = small_mlp(9, hidden, 3, generator)
+        self.net = small_mlp(9, hidden, 3, generator, hidden_layers=2)
 
     def forward(self, directions: Tensor, generator: torch.Generator | None = None) -> Tensor:
         learned = torch.sigmoid(self.net(_harmonics(directions)))
@@ -90,7 +91,8 @@ class LearnedBackground(Background):
             return learned
         source = generator.device if generator is not None else directions.device
         chance = torch.rand((), generator=generator, device=source).to(directions.device)
-        colours = random_colours(directions.shape[0], generator, directions.device, self.views_per_colour)
+        views = directions.shape[0]
+        colours = random_colours(views, generator, directions.device, self.views_per_colour or views)
         # A choice on the device: asking which way it fell would wait for the GPU.
         return torch.where(chance < self.random_probability, colours[:, None, None].to(learned), learned)
 

@@ -26,16 +26,17 @@ def sparsity(opacity: Tensor, epsilon: float = 0.01) -> Tensor:
     return (opacity.square() + epsilon).sqrt().mean()
 
 
-def orientation(weights: Tensor, normals: Tensor, directions: Tensor, rays: int) -> Tensor:
+def orientation(weights: Tensor, normals: Tensor, directions: Tensor, rays: Tensor | int) -> Tensor:
     """Penalty on visible normals that point away from the camera, sum_i w_i max(0, n_i · d_i)² a ray
     (Ref-NeRF, section 4; Verbin et al. 2022).
 
-    weights (N,), normals (N,3) and ray directions (N,3) of samples, both unit; rays: how many they
-    come from.
+    weights (N,), normals (N,3) and ray directions (N,3) of samples, both unit; rays: how many to divide by,
+    as a tensor where the number is only known on the device.
     The weights get no gradient: the loss may turn surfaces, not hide them.
     """
     facing_away = (normals * directions).sum(-1).clamp_min(0)
-    return (weights.detach() * facing_away.square()).sum() / max(rays, 1)
+    count = rays.clamp_min(1) if isinstance(rays, Tensor) else max(rays, 1)
+    return (weights.detach() * facing_away.square()).sum() / count
 
 
 def total_variation(grid: Tensor) -> Tensor:

@@ -37,3 +37,24 @@ def analytic_normals(field: RadianceField, x: Tensor, create_graph: bool = False
         x = x.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(field.density(x).sum(), x, create_graph=create_graph)
     return F.normalize(-gradient, dim=-1, eps=1e-6)
+
+
+def surface(
+    field: RadianceField, x: Tensor, normals: str, epsilon: float
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Density (N,), colour (N,3) in 0..1 and, where asked for, unit normals (N,3) of world points x (N,3).
+
+    normals: "none", "analytic" (the features are computed once for all three) or "finite", with `epsilon`
+    as for `finite_difference_normals`. All three carry gradients to the field's parameters if those are on.
+    """
+    if normals == "none":
+        return (*field(x), None)
+    if normals == "finite":
+        return (*field(x), finite_difference_normals(field, x, epsilon))
+    wanted = torch.is_grad_enabled()
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        density, colour = field(x)
+        (gradient,) = torch.autograd.grad(density.sum(), x, create_graph=wanted, retain_graph=wanted)
+    direction = F.normalize(-gradient, dim=-1, eps=1e-6)
+    return (density, colour, direction) if wanted else (density.detach(), colour.detach(), direction.detach())

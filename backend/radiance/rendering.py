@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -38,7 +39,8 @@ class Rendered:
 
     rgb (R,3), with the background if one was given; opacity (R,) in 0..1; depth (R,) = sum of weight times
     distance (divide by the opacity for a mean). Per kept sample, for losses: weights (N,), density (N,),
-    points (N,3), ray (N,) index into the rays. samples: N as an int64 scalar on the rays' device.
+    points (N,3), normals (N,3) if there are any, ray (N,) index into the rays. samples: N as an int64 scalar
+    on the rays' device.
     """
 
     rgb: Tensor
@@ -49,6 +51,11 @@ class Rendered:
     points: Tensor
     ray: Tensor
     samples: Tensor
+    normals: Tensor | None = None
+
+
+Surface = Callable[[RadianceField, Tensor], tuple[Tensor, Tensor, Tensor | None]]
+Shade = Callable[[Tensor, Tensor | None, Tensor, Tensor], Tensor]
 
 
 def render(
@@ -58,24 +65,30 @@ def render(
     directions: Tensor,
     background: Tensor | None = None,
     samples: int = 64,
-    generator: torch.Generator | None = None,
+    jitter: Tensor | None = None,
     early_stop: float = 1e-4,
+    surface: Surface | None = None,
+    shade: Shade | None = None,
 ) -> Rendered:
     """Colour, opacity and depth of R rays.
 
     origins, directions (R,3), directions of unit length; background (R,3) or (3,) in 0..1, None
     for none (rgb is then multiplied by opacity).
     samples: bins across the diameter of the field's sphere; a shorter chord gets fewer.
-    generator: moves each ray's samples by a random part of a bin, None puts them in the middles.
+    jitter: (R,) in 0..1, where in its bins each ray's samples lie; None puts them in the middles.
     early_stop: samples reached by less light than this are dropped before colours and gradients; 0 keeps all,
     and saves the second of two synchronisations with a GPU.
+    surface: what points are asked for, `(field, points) -> density, colour, normals or None`; the default
+    asks for no normals. shade: `(colour, normals, points, ray) -> colour` puts the object under a light.
     Gradients reach the field and the background.
     """
     with torch.no_grad():
-        found = march(field.bound, occupancy, origins, directions, samples, generator)
+        found = march(field.bound, occupancy, origins, directions, samples, jitter)
         if early_stop > 0:
             found = _drop_hidden(field, found, origins, directions, early_stop)
-    density, colour = field(found.points)
+    density, colour, normals = surface(field, found.points) if surface else (*field(found.points), None)
+    if shade is not None:
+        colour = shade(colour, normals, found.points, found.ray)
     weights = volume_weights(_spread(density, found), found.length)
     packed = weights.view(-1).index_select(0, found.slot)
     count = found.keep.sum(1)
@@ -84,9 +97,8 @@ def render(
     opacity = weights.sum(1)
     if background is not None:
         rgb = rgb + (1 - opacity)[:, None] * background
-    return Rendered(
-        rgb, opacity, (weights * found.t).sum(1), packed, density, found.points, found.ray, count.sum()
-    )
+    depth = (weights * found.t).sum(1)
+    return Rendered(rgb, opacity, depth, packed, density, found.points, found.ray, count.sum(), normals)
 
 
 def march(
@@ -95,7 +107,7 @@ def march(
     origins: Tensor,
     directions: Tensor,
     samples: int,
-    generator: torch.Generator | None,
+    jitter: Tensor | None,
 ) -> Samples:
     """Places of a bin's length from where each ray enters the sphere `bound`, in occupied cells only."""
     half_chord_centre = -(origins * directions).sum(-1)
@@ -104,9 +116,7 @@ def march(
     near, far = (half_chord_centre - root).clamp_min(0), half_chord_centre + root
     length = 2 * bound / samples
     bins = torch.arange(samples, device=origins.device, dtype=origins.dtype)
-    place: Tensor | float = 0.5
-    if generator is not None:
-        place = torch.rand(origins.shape[0], 1, generator=generator, device=generator.device).to(origins)
+    place = 0.5 if jitter is None else jitter[:, None]
     t = near[:, None] + (bins + place) * length
     keep = t < torch.where(discriminant > 0, far, near)[:, None]
     if occupancy is not None:

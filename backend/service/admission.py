@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+from backend.default_model import certain_model
 from backend.diffusion import registry
 from backend.diffusion.config import read_config
 from backend.errors import UserError
@@ -19,10 +20,11 @@ def admit(settings: GenerateSettings, data_dir: Path) -> None:
     Raises:
         UserError: what is wrong, and the way out.
     """
-    tokenizer = find_model(settings.model).tokenizer()
+    name = certain_model(settings.model)
+    tokenizer = find_model(name).tokenizer() if name else None
     if tokenizer is not None:
         tokenizer.encode(settings.prompt)
-        tokenizer.encode(settings.negative_prompt, allow_empty=True)
+        tokenizer.encode(settings.negative_prompt or "", allow_empty=True)
     check_room(data_dir)
 
 

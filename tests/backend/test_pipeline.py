@@ -144,6 +144,35 @@ def test_stopped_and_continued_is_the_same_as_never_stopped(
     assert not (tmp_path / CHECKPOINT).exists()
 
 
+@pytest.mark.parametrize("preset", ["paper", "paper-shaded"])
+def test_the_paper_recipes_go_through_both_stages(run: Run, preset: str, tmp_path: Path) -> None:
+    tiny = {"hash_levels": 3, "hash_log2_size": 8, "hash_finest": 32, "ray_chunk": 1000}
+    refined = {"views_per_step": 4, "refine_render_size": 24, "occupancy_resolution": 16}
+    told: list[Progress] = []
+    result = run(tmp_path, preset=preset, report=told.append, **tiny, **refined)
+    assert result.faces > 0
+    assert [progress.step for progress in told if progress.stage == "distil"] == list(range(STEPS + 1))
+
+
+def test_out_of_memory_in_the_middle_goes_on_with_smaller_parts(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from backend.radiance import pictures
+
+    render, limits = pictures.render, []
+
+    def scarce(field: Any, occupancy: Any, origins: torch.Tensor, *rest: Any, **named: Any) -> Any:
+        limits.append(len(origins))
+        if len(origins) > 2100 and torch.is_grad_enabled():
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return render(field, occupancy, origins, *rest, **named)
+
+    monkeypatch.setattr(pictures, "render", scarce)
+    assert run(tmp_path, render_size=32).faces > 0  # 4096 rays a step
+    assert "2048 rays at a time" in caplog.text
+    assert limits.count(4096) == 1
+
+
 def test_other_settings_start_anew(run: Run, tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
         run(tmp_path, cancelled=Stop(after=6))

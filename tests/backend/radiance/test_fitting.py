@@ -33,7 +33,15 @@ def test_a_field_learns_an_object_from_its_pictures(written_field) -> None:
         background = torch.rand(3, generator=generator)
         with torch.no_grad():
             truth = render(target, None, origins, directions, background, samples=48)
-        seen = render(field, occupancy, origins, directions, background, samples=24, generator=generator)
+        seen = render(
+            field,
+            occupancy,
+            origins,
+            directions,
+            background,
+            samples=24,
+            jitter=torch.rand(len(origins), generator=generator),
+        )
         return seen.rgb, truth.rgb, seen.opacity, truth.opacity
 
     for step in range(60):

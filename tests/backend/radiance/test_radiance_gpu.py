@@ -30,12 +30,10 @@ def rendered(field: RadianceField, device: str) -> Rendered:
     origins, directions = (part.reshape(-1, 3) for part in rays(views.c2w, views.fov, 24, 24))
     occupancy = OccupancyGrid(resolution=24).to(device)
     occupancy.update(field)
-    generator = torch.Generator().manual_seed(1)
+    jitter = torch.rand(len(origins), generator=torch.Generator().manual_seed(1)).to(device)
     background = torch.tensor([0.2, 0.4, 0.6], device=device)
     # Kept in full, so that a sample on the edge of being dropped can't differ.
-    return render(
-        field, occupancy, origins, directions, background, samples=32, generator=generator, early_stop=0
-    )
+    return render(field, occupancy, origins, directions, background, samples=32, jitter=jitter, early_stop=0)
 
 
 @pytest.mark.parametrize("encoding", ["dense", "hash"])

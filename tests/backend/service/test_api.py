@@ -26,7 +26,7 @@ def test_health_models_and_presets(server: Server) -> None:
     assert models["tiny"]["image_size"] == 64
     assert models["tiny"]["words"] == sorted(WORDS)
     presets = server.client.get("/v1/presets").json()
-    assert [preset["name"] for preset in presets] == ["draft", "standard"]
+    assert [preset["name"] for preset in presets] == ["draft", "standard", "paper", "paper-shaded"]
     assert all(preset["title"] and preset["description"] for preset in presets)
 
 
@@ -47,11 +47,11 @@ def test_a_job_from_submission_to_its_files(server: Server) -> None:
     assert (job["kind"], job["status"], job["progress"]) == ("generate", "queued", 0.0)
     assert job["settings"] == {
         "prompt": "a red mug",
-        "negative_prompt": "",
         "seed": 7,
         "model": "tiny",
         "preset": "standard",
         "device": "auto",
+        "precision": "auto",
     }
     done = server.until_status(job["id"], "done", "failed")
     assert (done["status"], done["progress"], done["error"], done["seconds_left"]) == (

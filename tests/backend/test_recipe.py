@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from dataclasses import replace
+
+import pytest
+import torch
+
+from backend.diffusion.config import ModelConfig
+from backend.radiance.backgrounds import LearnedBackground, RandomBackground
+from backend.radiance.dense_grid import DenseGrid
+from backend.radiance.hash_grid import HashGrid
+from backend.recipe import (
+    Stage,
+    kind_of_encoding,
+    kind_of_normals,
+    make_background,
+    make_field,
+    make_optimizer,
+    orientation_weight,
+    rate_factor,
+    stage_at,
+    view_ranges,
+)
+from backend.settings import PRESETS
+
+CPU = torch.device("cpu")
+PAPER = PRESETS["paper"].numbers
+SHADED = PRESETS["paper-shaded"].numbers
+SMALL = PRESETS["standard"].small
+
+
+def test_the_paper_refines_from_half_way() -> None:
+    assert stage_at(PAPER, 0) == stage_at(PAPER, 4999) == Stage(8, 64)
+    assert stage_at(PAPER, 5000) == stage_at(PAPER, 9999) == Stage(4, 256)
+    assert stage_at(SMALL, SMALL.steps - 1) == Stage(4, SMALL.render_size)
+
+
+def test_rates_warm_up_and_fall_to_a_tenth() -> None:
+    numbers = replace(PAPER, steps=100, warmup=10, decay_from=0.5)
+    assert rate_factor(numbers, 0) == pytest.approx(0.1)
+    assert rate_factor(numbers, 9) == rate_factor(numbers, 50) == 1
+    assert rate_factor(numbers, 75) == pytest.approx(0.55)
+    assert rate_factor(numbers, 100) == pytest.approx(0.1)
+    assert rate_factor(PAPER, 0) == rate_factor(PAPER, 9999) == 1
+
+
+def test_orientation_grows_from_10_to_1000_over_5000_steps() -> None:
+    assert [orientation_weight(SHADED, step) for step in (0, 2500, 5000, 9999)] == [10, 505, 1000, 1000]
+    assert orientation_weight(PAPER, 5000) == 0
+
+
+def test_cameras_are_the_models_unless_given() -> None:
+    config = ModelConfig(name="m", image_size=256)
+    assert view_ranges(PAPER, config).fov == (15, 60)
+    assert view_ranges(replace(PAPER, fov=(30, 40)), config).fov == (30, 40)
+
+
+def test_auto_means_what_the_device_is_good_at() -> None:
+    auto = replace(SHADED, encoding="auto", normals="auto")
+    cuda = torch.device("cuda")
+    assert (kind_of_encoding(auto, CPU), kind_of_normals(auto, CPU)) == ("dense", "finite")
+    assert (kind_of_encoding(auto, cuda), kind_of_normals(auto, cuda)) == ("hash", "analytic")
+    assert kind_of_normals(PAPER, cuda) == "none"
+
+
+def test_field_background_and_optimizer_are_the_ones_asked_for() -> None:
+    small = replace(PAPER, hash_levels=4, hash_log2_size=10, hash_finest=64)
+    field, background = make_field(small, 1.0, CPU, 3), make_background(small, 4, CPU, 3)
+    assert isinstance(field.encoding, HashGrid)
+    assert [level.resolution for level in field.encoding.levels] == [16, 26, 41, 64]
+    assert isinstance(background, LearnedBackground)
+    optimizer = make_optimizer(small, field, background)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.01, 0.001, 0.001]
+    held = sum(len(group["params"]) for group in optimizer.param_groups)
+    assert held == len([*field.parameters(), *background.parameters()])
+    dense, plain = make_field(SMALL, 0.8, CPU, 3), make_background(SMALL, 4, CPU, 3)
+    assert isinstance(dense.encoding, DenseGrid)
+    assert isinstance(plain, RandomBackground)
+    assert len(make_optimizer(SMALL, dense, plain).param_groups) == 2
+
+
+def test_the_seed_decides_the_fields_start() -> None:
+    first, same, other = (make_field(SMALL, 0.8, CPU, seed).density_net[0].weight for seed in (1, 1, 2))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
