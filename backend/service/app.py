@@ -2,8 +2,10 @@
 """The HTTP interface. Every error is {"detail": "a sentence"}. Never imports torch: workers do."""
 
 import asyncio
+import logging
 import secrets
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,6 +25,8 @@ from backend.service.security import Gate
 from backend.service.store import JobStore
 from backend.service.supervisor import Supervisor
 from backend.settings import PRESETS, GenerateSettings, explain_errors
+
+log = logging.getLogger(__name__)
 
 
 class JobRequest(BaseModel):
@@ -170,6 +174,7 @@ def create_app(service: Service, token: str, on_request: Callable[[], None] = la
     app.include_router(service.router)
     app.add_exception_handler(RequestValidationError, _bad_request)
     app.add_exception_handler(UserError, _user_error)
+    app.add_exception_handler(sqlite3.OperationalError, _store_error)
     app.add_exception_handler(StarletteHTTPException, _http_error)
     app.add_exception_handler(Exception, _fault)
     app.add_middleware(Gate, token=token, on_request=on_request)
@@ -188,6 +193,14 @@ async def _bad_request(request: Request, error: Exception) -> JSONResponse:
 
 async def _user_error(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, 422)
+
+
+async def _store_error(request: Request, error: Exception) -> JSONResponse:
+    log.error("The job store refused: %s", error)
+    return JSONResponse(
+        {"detail": f"The list of jobs cannot be used now ({error}). Make room on the disk, then try again."},
+        503,
+    )
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

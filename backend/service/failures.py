@@ -17,7 +17,13 @@ _OUT_OF_MEMORY = (
     "cublas_status_alloc_failed",
     "memoryerror",
 )
-_DISK_FULL = ("no space left on device", "os error 28", "not enough space on the disk", "os error 112")
+_DISK_FULL = (
+    "no space left on device",
+    "os error 28",
+    "not enough space on the disk",
+    "os error 112",
+    "disk is full",
+)
 
 
 def explain_exception(error: BaseException, folder: Path) -> str:

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -138,7 +139,12 @@ class _Idle:
             return
         while time.monotonic() - self._last < self._seconds:
             await asyncio.sleep(min(1.0, self._seconds / 4))
-            if self._busy():
+            try:
+                busy = self._busy()
+            except sqlite3.Error:
+                log.exception("Whether there is work cannot be read")
+                busy = True
+            if busy:
                 self.touch()
         log.info("Nothing to do for %g s: ending", self._seconds)
         stop()

@@ -2,6 +2,7 @@
 """Runs the queued jobs, one worker process at a time, and writes what they report into the store."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import sqlite3
@@ -78,12 +79,22 @@ class Supervisor:
     async def run(self) -> None:
         """Works until `stop` is called. No job's failure ends it."""
         while not self._stopping:
-            job = self._store.next_queued()
+            self._wake.clear()
+            try:
+                job = self._store.next_queued()
+            except sqlite3.Error:
+                log.exception("The queue cannot be read; trying again in %g s", RETRY)
+                await self._pause()
+                continue
             if job is None:
-                self._wake.clear()
                 await self._wake.wait()
             else:
                 await self._work(job)
+
+    async def _pause(self) -> None:
+        """Waits a moment, or until `stop` or a new job: the disk may be full, the file locked."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), RETRY)
 
     async def cancel(self, job_id: str) -> None:
         """Ends the job's worker if it has one, and returns once nothing of it is left."""
@@ -126,7 +137,9 @@ class Supervisor:
             try:
                 self._store.update(job_id, **values)
                 return
-            except sqlite3.OperationalError:
+            except KeyError:
+                return  # it was deleted meanwhile: nobody wants to know
+            except sqlite3.Error:
                 log.exception("The end of job %s could not be written", job_id)
                 if self._stopping:
                     return  # the next start finds it running, and goes on with it
@@ -151,7 +164,10 @@ class Supervisor:
     def _heard(self, run: _Run, line: bytes) -> None:
         message = None if run.ended.is_set() else messages.parse(line)
         if isinstance(message, messages.ProgressMessage):
-            self._store.update(run.job_id, **self._progress(run.job_id, message))
+            try:
+                self._store.update(run.job_id, **self._progress(run.job_id, message))
+            except sqlite3.Error as error:
+                log.warning("Progress of job %s could not be written: %s", run.job_id, error)
         elif message is not None:
             run.outcome = message
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The small parts: failure sentences, file names, locks, messages, tokens, room on the disk."""
 
+import asyncio
 import errno
 import stat
 import subprocess
@@ -8,12 +9,16 @@ import sys
 from collections import namedtuple
 from pathlib import Path
 
+import httpx
 import pytest
 
 from backend.errors import UserError
 from backend.service import admission, failures, files, messages
+from backend.service.app import Service, create_app
 from backend.service.locks import FileLock
 from backend.service.security import choose_token
+from backend.service.store import JobStore
+from backend.service.supervisor import Supervisor
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -144,6 +149,21 @@ def test_messages() -> None:
     assert isinstance(progress, messages.ProgressMessage)
     assert (progress.stage, progress.seconds_left, progress.preview) == ("mesh", 3.0, None)
     assert messages.parse(b'{"type":"done","files":["a"]}') == messages.DoneMessage(type="done", files=["a"])
+
+
+def test_a_store_that_refuses_is_told_in_a_sentence(tmp_path: Path) -> None:
+    async def ask() -> httpx.Response:
+        # In this thread, to which the store belongs.
+        store = JobStore(tmp_path / "jobs.sqlite")
+        service = Service(store, Supervisor(store, tmp_path), tmp_path, shut_down=lambda: None)
+        store._db.execute("DROP TABLE jobs")
+        transport = httpx.ASGITransport(create_app(service, "a-token-for-tests"), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return await client.get("/v1/jobs", headers={"Authorization": "Bearer a-token-for-tests"})
+
+    answer = asyncio.run(ask())
+    assert answer.status_code == 503
+    assert "list of jobs cannot be used now (no such table: jobs)" in answer.json()["detail"]
 
 
 def test_tokens() -> None:

@@ -185,6 +185,56 @@ def test_an_end_that_cannot_be_written_is_written_later(
     play(story)
 
 
+def test_a_queue_that_cannot_be_read_is_read_again(
+    play: Callable, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("backend.service.supervisor.RETRY", 0.01)
+    refused = []
+
+    async def story(supervisor: Supervisor, store: JobStore) -> None:
+        next_queued = store.next_queued
+
+        def locked_twice() -> Job | None:
+            if len(refused) < 2:
+                refused.append(True)
+                raise sqlite3.OperationalError("database is locked")
+            return next_queued()
+
+        monkeypatch.setattr(store, "next_queued", locked_twice)
+        store.add("one", "generate", {"prompt": "a mug"})
+        await _until(lambda: _job(store, "one").ended)
+        assert _job(store, "one").status is Status.DONE
+        assert len(refused) == 2
+        assert "database is locked" in caplog.text
+
+    play(story)
+
+
+def test_progress_that_cannot_be_written_does_not_end_the_job(
+    play: Callable, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = []
+
+    async def story(supervisor: Supervisor, store: JobStore) -> None:
+        update = store.update
+
+        def no_progress(job_id: str, **values: object) -> Job:
+            if "progress" in values and "ended" not in values:
+                refused.append(values)
+                raise sqlite3.OperationalError("database or disk is full")
+            return update(job_id, **values)
+
+        monkeypatch.setattr(store, "update", no_progress)
+        store.add("one", "generate", {"prompt": "a mug"})
+        supervisor.wake()
+        await _until(lambda: _job(store, "one").ended)
+        assert _job(store, "one").status is Status.DONE
+        assert refused
+        assert "Progress of job one could not be written: database or disk is full" in caplog.text
+
+    play(story)
+
+
 def test_an_unknown_kind_is_named(play: Callable) -> None:
     async def story(supervisor: Supervisor, store: JobStore) -> None:
         store.add("one", "train", {})
