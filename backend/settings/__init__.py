@@ -13,7 +13,8 @@ from backend.settings.numbers import NUMBER_NAMES, Numbers
 from backend.settings.presets import DEFAULT_PRESET, PRESETS, Preset
 
 if TYPE_CHECKING:
-    from backend.settings.schema import PROMPT_LENGTH, GenerateSettings
+    from backend.settings.request import PROMPT_LENGTH
+    from backend.settings.schema import GenerateSettings
     from backend.settings.sentences import explain, explain_errors
 
 __all__ = [
@@ -30,7 +31,7 @@ __all__ = [
 
 _HOMES = {
     "GenerateSettings": "schema",
-    "PROMPT_LENGTH": "schema",
+    "PROMPT_LENGTH": "request",
     "explain": "sentences",
     "explain_errors": "sentences",
 }

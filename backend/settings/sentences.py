@@ -30,17 +30,25 @@ _TYPES = {
 }
 
 
-def explain(error: ValidationError) -> str:
-    """A ValidationError as plain sentences that name the input and the way out; at most three of them."""
-    return explain_errors(error.errors())
+Fields = Mapping[str, Any]
+"""`model_fields` of a pydantic model."""
 
 
-def explain_errors(errors: Iterable[ErrorDetails | Mapping[str, Any]]) -> str:
+def explain(error: ValidationError, fields: Fields | None = None) -> str:
+    """A ValidationError as plain sentences that name the input and the way out; at most three of them.
+
+    fields: what there is to set, to be named where something else was; None: that of GenerateSettings.
+    """
+    return explain_errors(error.errors(), fields)
+
+
+def explain_errors(errors: Iterable[ErrorDetails | Mapping[str, Any]], fields: Fields | None = None) -> str:
     """As `explain`, for the list of errors that pydantic and FastAPI hand out."""
-    return " ".join(dict.fromkeys(_sentence(error) for error in list(errors)[:3]))
+    known = _generate_fields() if fields is None else fields
+    return " ".join(dict.fromkeys(_sentence(error, known) for error in list(errors)[:3]))
 
 
-def _sentence(error: Mapping[str, Any]) -> str:
+def _sentence(error: Mapping[str, Any], fields: Fields) -> str:
     kind = error["type"]
     context = error.get("ctx", {})
     # A location also holds the branch of a union and the place in a pair.
@@ -53,11 +61,19 @@ def _sentence(error: Mapping[str, Any]) -> str:
     if kind == "missing" and not in_pair:
         return f"{name} is missing." if names else "The request has no settings."
     if kind == "extra_forbidden":
-        return _unknown_setting(name)
+        return _unknown_setting(name, fields)
+    if kind.startswith("union_tag_"):
+        tag = context["discriminator"].strip("'")
+        choices = " or ".join(context.get("expected_tags", "").rsplit(", ", 1))
+        return (
+            f"{tag} must be {choices}; {shown(context['tag'])} was given."
+            if choices
+            else f"{tag} is missing."
+        )
     if kind == "string_too_long":
         return f"{name} is too long: {len(error['input'])} characters, {context['max_length']} at most."
     if kind in ("greater_than_equal", "less_than_equal"):
-        return f"{name} must be {_bounds(name, context)}; {given} was given."
+        return f"{name} must be {_bounds(name, context, fields)}; {given} was given."
     if kind == "literal_error":
         return f"{name} must be {context['expected']}; {given} was given."
     if kind in ("tuple_type", "too_long", "too_short", "missing"):
@@ -69,28 +85,28 @@ def _sentence(error: Mapping[str, Any]) -> str:
     return f"{name}: {error['msg']}; {given} was given."
 
 
-def _unknown_setting(name: str) -> str:
-    known = list(_fields())
+def _unknown_setting(name: str, fields: Fields) -> str:
+    known = list(fields)
     near = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"There is no setting {name[:60]!r}.{hint} Settings: {', '.join(known)}."
 
 
-def _bounds(name: str, context: Mapping[str, Any]) -> str:
+def _bounds(name: str, context: Mapping[str, Any], fields: Fields) -> str:
     """Both ends where both are known, so that one answer is enough."""
-    ends = {**context, **_known_ends(name)}
+    ends = {**context, **_known_ends(name, fields)}
     if "ge" in ends and "le" in ends:
         return f"between {ends['ge']} and {ends['le']}"
     return f"at least {ends['ge']}" if "ge" in ends else f"at most {ends['le']}"
 
 
-def _known_ends(name: str) -> dict[str, Any]:
-    if name in NUMBER_NAMES:
+def _known_ends(name: str, fields: Fields) -> dict[str, Any]:
+    parts = fields[name].metadata if name in fields else ()
+    ends = {end: getattr(part, end) for part in parts for end in ("ge", "le") if hasattr(part, end)}
+    if not ends and name in NUMBER_NAMES:
         facts = next(each.metadata for each in dataclasses.fields(Numbers) if each.name == name)
-        return {"ge": facts["low"], "le": facts["high"]}
-    field = _fields().get(name)
-    parts = field.metadata if field else ()
-    return {end: getattr(part, end) for part in parts for end in ("ge", "le") if hasattr(part, end)}
+        ends = {"ge": facts["low"], "le": facts["high"]}
+    return ends
 
 
 def shown(value: object) -> str:
@@ -99,7 +115,7 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _fields() -> Mapping[str, Any]:
+def _generate_fields() -> Fields:
     # Imported late: the schema itself uses this module.
     from backend.settings.schema import GenerateSettings
 
