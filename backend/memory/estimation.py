@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
+from typing import TYPE_CHECKING
 
 from backend.memory.facts import ModelFacts
-from backend.settings import Numbers
+
+if TYPE_CHECKING:
+    from backend.settings import Numbers
 
 FLOAT = 4
 FIELD_COPIES = 4

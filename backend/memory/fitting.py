@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from backend.errors import UserError
 from backend.memory.estimation import Need
-from backend.settings import Numbers
 
-N = TypeVar("N", bound=Numbers)
+if TYPE_CHECKING:
+    from backend.settings import Numbers
+
+N = TypeVar("N", bound="Numbers")
 
 USABLE = 0.9
 """Part of the free memory that a job may plan with: other programs want some, and an estimate may err."""
