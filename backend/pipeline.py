@@ -103,7 +103,7 @@ def _start(settings: GenerateSettings) -> Distillation:
     device = pick_device(settings.device)
     name = pick_model(settings.model, device.type)
     config = read_config(resolve(name))
-    dtype = pick_dtype(device, config.image_size)
+    dtype = pick_dtype(device, config.image_size, settings.precision)
     model: MultiViewDiffusion = load(name, device, dtype, parts=("unet", "vae_encoder", "text"))
     negative = config.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
     context, negative_context = model.encode_prompts([settings.prompt, negative]).split(1)

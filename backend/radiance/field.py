@@ -69,11 +69,35 @@ class RadianceField(nn.Module):
         """Colour (N,3) in 0..1 of world points x (N,3), without evaluating density."""
         return torch.sigmoid(self.colour_net(self._encode(x)))
 
+    def with_gradient(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Density (N,), colour (N,3) and the density's gradient (N,3) by position, from one encoding of x.
+
+        The gradient can be differentiated by the field's parameters where the encoding's can (a hash grid's).
+        It is put together by hand, so that no general second derivative of the encoding is needed.
+        """
+        with torch.enable_grad():
+            place = (x / self.bound + 1) / 2
+            features = self.encoding(place)
+            radius = _radius(x.detach()).requires_grad_()
+            density = self._density(features, radius)
+            along_features, along_radius = torch.autograd.grad(
+                density.sum(), (features, radius), create_graph=True
+            )
+            inner = self.encoding.pull_back(place, along_features) / (2 * self.bound)
+            gradient = inner + (along_radius / radius)[:, None] * x
+            return density, torch.sigmoid(self.colour_net(features)), gradient
+
     def _encode(self, x: Tensor) -> Tensor:
         return self.encoding((x / self.bound + 1) / 2)
 
     def _activate(self, features: Tensor, x: Tensor) -> Tensor:
-        # The clamp keeps the derivative of the norm finite at the origin.
-        radius = x.square().sum(-1).clamp_min(1e-12).sqrt()
+        return self._density(features, _radius(x))
+
+    def _density(self, features: Tensor, radius: Tensor) -> Tensor:
         density = self.activation(self.density_net(features).squeeze(-1), radius)
         return torch.where(radius <= self.bound, density, torch.zeros_like(density))
+
+
+def _radius(x: Tensor) -> Tensor:
+    # The clamp keeps the derivative of the norm finite at the origin.
+    return x.square().sum(-1).clamp_min(1e-12).sqrt()

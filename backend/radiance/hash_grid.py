@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Multi-resolution hash grid in plain PyTorch with tinycudann's memory layout.
+"""Multi-resolution hash grid with tinycudann's memory layout: plain PyTorch, and Triton on a GPU where it is.
 
 The parameter tensor can be exchanged with tinycudann's `HashGrid` encoding (same levels, resolutions, hash,
 offsets and order of features), which is what makes one implementation a check of another.
@@ -8,6 +8,10 @@ Source: Müller et al., Instant Neural Graphics Primitives (2022), section 3; ti
 
 from __future__ import annotations
 
+import functools
+import importlib
+import importlib.util
+import logging
 import math
 from dataclasses import dataclass
 
@@ -19,6 +23,8 @@ from backend.radiance.encodings import Encoding
 
 PRIMES = (1, 2654435761, 805459861)
 """Factors of the spatial hash (paper, equation 4)."""
+
+log = logging.getLogger(__name__)
 
 _UINT32 = 0xFFFFFFFF
 _ENTRY_MULTIPLE = 8
@@ -68,14 +74,32 @@ def entry_index(corner: Tensor, level: GridLevel) -> Tensor:
     return index % level.size
 
 
+@functools.cache
+def triton_is_there() -> bool:
+    """Whether the Triton kernels can be imported. PyTorch brings Triton on Linux, not everywhere."""
+    if importlib.util.find_spec("triton") is None:
+        return False
+    try:
+        importlib.import_module("backend.radiance.hash_grid_triton")
+    except (ImportError, OSError, RuntimeError) as error:
+        log.warning("Triton can't be used (%s); the hash grid runs on plain PyTorch, more slowly.", error)
+        return False
+    return True
+
+
 class HashGrid(Encoding):
     """levels x features numbers for a position, from one flat parameter `table` (entries * features,).
 
     log2_size: log2 of the most entries a level may have. base and finest: resolutions of the first and
     the last level; each level is finer than the one before by the same factor, `per_level_scale` (given, it
     overrides finest).
-    Defaults are MVDream's (16 levels of 2 features, 2^19 entries, 16 to 4096). Differentiable twice.
+    Defaults are MVDream's (16 levels of 2 features, 2^19 entries, 16 to 4096). Differentiable twice (with
+    Triton through `pull_back` alone).
+    kernels: "auto" (Triton on a GPU where it can be imported), "torch" or "triton".
     """
+
+    scales: Tensor
+    geometry: Tensor
 
     def __init__(
         self,
@@ -87,8 +111,10 @@ class HashGrid(Encoding):
         per_level_scale: float | None = None,
         init_scale: float = 1e-4,
         generator: torch.Generator | None = None,
+        kernels: str = "auto",
     ) -> None:
         super().__init__()
+        self.kernels = kernels
         if per_level_scale is None:
             per_level_scale = (finest / base) ** (1 / (levels - 1)) if levels > 1 else 1.0
         self.features = features
@@ -99,11 +125,34 @@ class HashGrid(Encoding):
         self.table = nn.Parameter((values * 2 - 1) * init_scale)
         corners = torch.tensor([[i & 1, i >> 1 & 1, i >> 2 & 1] for i in range(8)])
         self.register_buffer("corners", corners, persistent=False)
+        facts = [[level.resolution, level.size, level.offset, int(level.hashed)] for level in self.levels]
+        self.register_buffer("geometry", torch.tensor(facts, dtype=torch.int32), persistent=False)
+        scales = torch.tensor([level.scale for level in self.levels])
+        self.register_buffer("scales", scales, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (N, levels * features) of positions x (N,3) in 0..1, coarse level first."""
+        if self.uses_triton:
+            from backend.radiance.hash_grid_triton import Encode
+
+            return Encode.apply(x.contiguous(), self.table, self.scales, self.geometry)
         table = self.table.view(-1, self.features)
         return torch.cat([self._read(table, level, x) for level in self.levels], 1)
+
+    def pull_back(self, x: Tensor, gradient: Tensor) -> Tensor:
+        """See `Encoding`."""
+        if not self.uses_triton:
+            return super().pull_back(x, gradient)
+        from backend.radiance.hash_grid_triton import PullBack
+
+        return PullBack.apply(x.contiguous(), self.table, gradient, self.scales, self.geometry)
+
+    @property
+    def uses_triton(self) -> bool:
+        """Whether the kernels of `hash_grid_triton` do the work."""
+        if self.kernels == "auto":
+            return self.table.is_cuda and self.features == 2 and triton_is_there()
+        return self.kernels == "triton"
 
     def _read(self, table: Tensor, level: GridLevel, x: Tensor) -> Tensor:
         position = x * level.scale + 0.5

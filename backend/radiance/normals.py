@@ -51,10 +51,8 @@ def surface(
         return (*field(x), None)
     if normals == "finite":
         return (*field(x), finite_difference_normals(field, x, epsilon))
-    wanted = torch.is_grad_enabled()
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        density, colour = field(x)
-        (gradient,) = torch.autograd.grad(density.sum(), x, create_graph=wanted, retain_graph=wanted)
+    density, colour, gradient = field.with_gradient(x)
     direction = F.normalize(-gradient, dim=-1, eps=1e-6)
-    return (density, colour, direction) if wanted else (density.detach(), colour.detach(), direction.detach())
+    if torch.is_grad_enabled():
+        return density, colour, direction
+    return density.detach(), colour.detach(), direction.detach()

@@ -73,3 +73,24 @@ def test_analytic_normals_work_without_gradients_enabled() -> None:
         normals = analytic_normals(smooth_field(), points())
     assert not normals.requires_grad
     torch.testing.assert_close(normals.norm(dim=1), torch.ones(50))
+
+
+@pytest.mark.parametrize("finest", [16, 64])
+def test_the_fields_own_gradient_is_autograds_and_trains_alike(finest: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    grid = HashGrid(4, 2, 10, 8, finest, init_scale=1.0, generator=generator)
+    field = RadianceField(grid, bound=0.9, hidden=16, generator=generator).double()
+    x = (torch.rand(50, 3, generator=generator).double() - 0.5).requires_grad_()
+    along = torch.randn(50, 3, generator=generator).double()
+    density, colour, gradient = field.with_gradient(x.detach())
+    plain_density, plain_colour = field(x)
+    (plain,) = torch.autograd.grad(plain_density.sum(), x, create_graph=True)
+    assert torch.allclose(density, plain_density)
+    assert torch.allclose(colour, plain_colour)
+    assert torch.allclose(gradient, plain)
+    parameters = [*field.encoding.parameters(), *field.density_net.parameters()]
+    found = torch.autograd.grad((gradient * along).sum(), parameters, allow_unused=True)
+    expected = torch.autograd.grad((plain * along).sum(), parameters, allow_unused=True)
+    for mine, autograds in zip(found, expected, strict=True):
+        assert autograds.abs().max() > 0
+        assert torch.allclose(mine, autograds)
