@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+# mypy: allow-untyped-defs, allow-untyped-calls
+# (what @triton.jit compiles has Triton's types, not Python's)
 """The hash grid's three passes as Triton kernels: no compiler or toolkit on the user's machine.
 
 With w_c(x) the trilinear weight of corner c and T its table entry, a level gives y = sum_c w_c T_c. Its
