@@ -24,11 +24,23 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="SECONDS",
         help="exit when for so long there was no job and no request",
     )
+    parser.add_argument(
+        "--discard",
+        action="append",
+        default=[],
+        metavar="JOB",
+        help="delete this unfinished job instead of going on with it; may be given several times",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serves until stopped."""
     from backend.service.runner import serve
 
-    serve(arguments.data_dir, port=arguments.port, exit_when_idle=arguments.exit_when_idle)
+    serve(
+        arguments.data_dir,
+        port=arguments.port,
+        exit_when_idle=arguments.exit_when_idle,
+        discard=arguments.discard,
+    )
     return 0

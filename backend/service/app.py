@@ -143,7 +143,10 @@ class Service:
         if path is None:
             raise HTTPException(404, f"The job has no file {name[:60]!r}.")
         # Read whole: a preview may be replaced by the next one while it is sent.
-        content = await asyncio.to_thread(path.read_bytes)
+        try:
+            content = await asyncio.to_thread(path.read_bytes)
+        except FileNotFoundError:
+            raise HTTPException(404, f"The job has no file {name[:60]!r} any more.") from None
         headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
         media_type = files.MEDIA_TYPES.get(path.suffix, "application/octet-stream")
         return Response(content, media_type=media_type, headers=headers)

@@ -30,6 +30,9 @@ class Job(BaseModel):
     seconds_left: float | None = None
     message: str = ""
     error: str | None = None
+    resumable: bool = Field(
+        True, description="of a failed job: whether to resume it can help, or its settings are at fault"
+    )
     settings: dict[str, Any] = {}
     files: list[str] = Field([], description="names that can be fetched")
     preview: str | None = Field(None, description="the latest picture, one of `files`")

@@ -35,10 +35,11 @@ class DoneMessage(_Message):
 
 
 class ErrorMessage(_Message):
-    """The job failed; `message` is for the user."""
+    """The job failed; `message` is for the user. `resumable`: the same settings may work another time."""
 
     type: Literal["error"]
     message: str
+    resumable: bool = True
 
 
 Message = ProgressMessage | DoneMessage | ErrorMessage

@@ -36,8 +36,11 @@ def serve(
     port: int = 0,
     exit_when_idle: float | None = None,
     worker_command: Sequence[str] = WORKER_COMMAND,
+    discard: Sequence[str] = (),
 ) -> None:
     """Serves until SIGTERM, SIGINT, a shutdown request, or `exit_when_idle` seconds without work.
+
+    Jobs with an id in `discard` are deleted first, so that none of them goes on.
 
     Raises:
         UserError: the folder is not writable or has a service already; the port is taken; a bad token.
@@ -51,7 +54,7 @@ def serve(
         raise UserError(_occupied(folder))
     try:
         with contextlib.closing(_listen(port)) as listener:
-            asyncio.run(_serve(folder, token, listener, exit_when_idle, worker_command))
+            asyncio.run(_serve(folder, token, listener, exit_when_idle, worker_command, discard))
     finally:
         lock.release()
 
@@ -62,6 +65,7 @@ async def _serve(
     listener: socket.socket,
     exit_when_idle: float | None,
     worker_command: Sequence[str],
+    discard: Sequence[str],
 ) -> None:
     port = listener.getsockname()[1]
     address = {"url": f"http://{HOST}:{port}", "port": port, "pid": os.getpid(), "token": token}
@@ -72,9 +76,10 @@ async def _serve(
         log.info("Listening on %s; the token is in %s", address["url"], service_file)
 
     with contextlib.closing(JobStore(folder / "jobs.sqlite")) as store:
+        supervisor = Supervisor(store, folder / "jobs", worker_command)
+        supervisor.discard(discard)
         if waiting := store.recover():
             log.info("%d interrupted job(s) will be continued", waiting)
-        supervisor = Supervisor(store, folder / "jobs", worker_command)
         idle = _Idle(exit_when_idle, store.has_work)
         service = Service(store, supervisor, folder, shut_down=lambda: server.stop())
         config = uvicorn.Config(

@@ -14,7 +14,7 @@ from typing import Any
 from backend.errors import UserError
 from backend.service.jobs import Job, Status
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE jobs (
     number INTEGER PRIMARY KEY AUTOINCREMENT,  -- order of creation; clocks may step back
@@ -29,6 +29,7 @@ CREATE TABLE jobs (
     seconds_left REAL,
     message TEXT NOT NULL DEFAULT '',
     error TEXT,
+    resumable INTEGER NOT NULL DEFAULT 1,
     settings TEXT NOT NULL,
     files TEXT NOT NULL DEFAULT '[]',
     preview TEXT,
@@ -38,6 +39,7 @@ CREATE TABLE jobs (
     ended TEXT
 )
 """
+_FROM_1 = "ALTER TABLE jobs ADD COLUMN resumable INTEGER NOT NULL DEFAULT 1"
 _JSON_COLUMNS = ("settings", "files")
 _COLUMNS = tuple(Job.model_fields)
 
@@ -59,6 +61,8 @@ class JobStore:
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
                 self._db.executescript(f"BEGIN;{_SCHEMA};PRAGMA user_version={SCHEMA_VERSION};COMMIT")
+            elif version == 1:
+                self._db.executescript(f"BEGIN;{_FROM_1};PRAGMA user_version=2;COMMIT")
         except sqlite3.Error as error:
             raise UserError(
                 f"The job store {path} cannot be used ({error}). Move it away, and a new one is made; "
@@ -88,6 +92,19 @@ class JobStore:
         """The job with this id, or None."""
         row = self._db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
         return None if row is None else _job(row)
+
+    def ended(self) -> list[Job]:
+        """Jobs that are over, the one that ended last first."""
+        rows = self._db.execute(
+            "SELECT * FROM jobs WHERE status IN (?, ?, ?)"
+            " ORDER BY COALESCE(ended, created) DESC, number DESC",
+            (Status.DONE, Status.FAILED, Status.CANCELLED),
+        )
+        return [_job(row) for row in rows]
+
+    def ids(self) -> set[str]:
+        """The ids of all jobs."""
+        return {row["id"] for row in self._db.execute("SELECT id FROM jobs")}
 
     def list(self, limit: int = 100) -> list[Job]:
         """Jobs, newest first."""
@@ -131,7 +148,7 @@ class JobStore:
         """Back to the end of the queue; what the job reached stays to be seen until it runs again."""
         self._db.execute(
             "UPDATE jobs SET place = (SELECT MAX(place) + 1 FROM jobs), status = ?, error = NULL,"
-            " message = '', seconds_left = NULL, ended = NULL WHERE id = ?",
+            " resumable = 1, message = '', seconds_left = NULL, ended = NULL WHERE id = ?",
             (Status.QUEUED, job_id),
         )
         return self._existing(job_id)

@@ -7,14 +7,15 @@ import logging
 import os
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
 import backend
-from backend.service import failures, files, messages
+from backend.service import failures, files, messages, pruning
 from backend.service.jobs import Job, Status
 from backend.service.processes import WorkerProcess
 from backend.service.store import JobStore, now
@@ -78,6 +79,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Works until `stop` is called. No job's failure ends it."""
+        await self._prune()
         while not self._stopping:
             self._wake.clear()
             try:
@@ -90,6 +92,28 @@ class Supervisor:
                 await self._wake.wait()
             else:
                 await self._work(job)
+                await self._prune()
+
+    def discard(self, job_ids: Iterable[str]) -> None:
+        """Forgets jobs that wait or have ended, with their folders; unknown ids are fine. Before `run`."""
+        found = [job.id for name in job_ids if (job := self._store.get(name))]
+        for job_id in found:
+            self._store.delete(job_id)
+        pruning.remove_folders(self._folder, found)
+
+    async def _prune(self) -> None:
+        if self._stopping:
+            return
+        try:
+            for job_id in pruning.superfluous(self._store.ended(), datetime.now(UTC)):
+                log.info("Job %s is forgotten: it ended long ago", job_id)
+                self._store.delete(job_id)
+            names = pruning.strays(self._folder, self._store.ids())
+        except sqlite3.Error:
+            log.exception("Old jobs could not be looked for")
+            return
+        if names:
+            await asyncio.to_thread(pruning.remove_folders, self._folder, names)
 
     async def _pause(self) -> None:
         """Waits a moment, or until `stop` or a new job: the disk may be full, the file locked."""
@@ -201,6 +225,7 @@ class Supervisor:
             return values | {"status": Status.QUEUED, "ended": None, "message": paused}
         if run.outcome is not None:
             reason = run.outcome.message
+            values["resumable"] = run.outcome.resumable
         else:
             reason = failures.explain_exit(code, folder / files.LOG_FILE, run.log_start)
         log.warning("Job %s failed: %s", run.job_id, reason)

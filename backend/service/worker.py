@@ -88,7 +88,8 @@ def main(arguments: list[str]) -> int:
     except (Cancelled, KeyboardInterrupt):
         return EXIT_STOPPED
     except UserError as error:
-        channel.send("error", message=str(error))
+        # What the user got wrong stays wrong; with something to go on from, the surroundings may be at fault.
+        channel.send("error", message=str(error), resumable=any(folder.glob("checkpoint*")))
         return EXIT_FAILED
     except Exception as error:
         log.exception("The job failed")

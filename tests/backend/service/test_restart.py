@@ -42,6 +42,22 @@ def test_a_killed_servers_job_goes_on_from_its_checkpoint(start: Start) -> None:
     assert second.until_status(waiting, "done", "failed")["status"] == "done"
 
 
+def test_a_discarded_job_never_goes_on(start: Start) -> None:
+    first = start().wait_until_ready()
+    job = first.submit("endless")["id"]
+    waiting = first.submit("a mug")["id"]
+    first.until_step(job, 1)
+    started_at = first.data_dir / "jobs" / job / "started_at.json"
+    first.process.kill()
+    first.process.wait()
+    until(lambda: not alive(json.loads(started_at.with_name("pid.json").read_text())))
+
+    second = start(discard=[job, "../../nothing"]).wait_until_ready()
+    assert second.until_status(waiting, "done")["status"] == "done"
+    assert second.client.get(f"/v1/jobs/{job}").status_code == 404
+    assert not started_at.parent.exists()
+
+
 def test_a_stubborn_orphan_is_gone_before_its_successor_starts(start: Start) -> None:
     first = start().wait_until_ready()
     job = first.submit("stubborn")["id"]

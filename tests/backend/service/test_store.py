@@ -86,6 +86,18 @@ def test_a_file_that_is_no_store_is_named(path: Path) -> None:
         JobStore(path)
 
 
+def test_a_store_of_the_first_version_is_brought_up_to_date(path: Path) -> None:
+    store = JobStore(path)
+    store.add("a", "generate", {"prompt": "a mug"})
+    store.close()
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE jobs DROP COLUMN resumable")
+        db.execute("PRAGMA user_version=1")
+    job = JobStore(path).get("a")
+    assert job is not None
+    assert (job.resumable, job.settings) == (True, {"prompt": "a mug"})
+
+
 def test_a_newer_store_is_left_alone(path: Path) -> None:
     JobStore(path).close()
     with sqlite3.connect(path) as db:

@@ -2,6 +2,7 @@
 """Worker processes, real ones with a stand-in pipeline: how they end, and what the user is told."""
 
 import asyncio
+import contextlib
 import json
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -11,7 +12,7 @@ import pytest
 from service_harness import WORKER, alive
 
 from backend.service.jobs import Job, Status
-from backend.service.store import JobStore
+from backend.service.store import JobStore, now
 from backend.service.supervisor import Supervisor
 
 Story = Callable[[Supervisor, JobStore], Awaitable[None]]
@@ -181,6 +182,56 @@ def test_an_end_that_cannot_be_written_is_written_later(
         await _until(lambda: _job(store, "two").ended)
         assert _job(store, "one").status is Status.FAILED
         assert refused
+
+    play(story)
+
+
+@pytest.mark.parametrize(("prompt", "resumable"), [("mistake", False), ("crash", True), ("full", True)])
+def test_what_the_user_got_wrong_is_not_to_be_resumed(play: Callable, prompt: str, resumable: bool) -> None:
+    async def story(supervisor: Supervisor, store: JobStore) -> None:
+        store.add("one", "generate", {"prompt": prompt})
+        supervisor.wake()
+        await _until(lambda: _job(store, "one").ended)
+        assert _job(store, "one").resumable is resumable
+
+    play(story)
+
+
+def test_old_jobs_are_forgotten_after_each_job_but_never_one_that_waits(
+    play: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("backend.service.pruning.KEPT_JOBS", 1)
+
+    async def story(supervisor: Supervisor, store: JobStore) -> None:
+        for name, prompt in (
+            ("first", "a mug"),
+            ("second", "a mug"),
+            ("third", "endless"),
+            ("fourth", "a mug"),
+        ):
+            store.add(name, "generate", {"prompt": prompt})
+        supervisor.wake()
+        await _until(lambda: _job(store, "third").step)
+        await _until(lambda: not (tmp_path / "jobs" / "first").exists())
+        assert [job.id for job in store.list()] == ["fourth", "third", "second"]
+        assert (tmp_path / "jobs" / "second" / "mesh.glb").exists()
+
+    play(story)
+
+
+def test_the_start_forgets_old_jobs_and_folders_of_none(play: Callable, tmp_path: Path) -> None:
+    long_ago = "2020-01-01T00:00:00.000+00:00"
+    with contextlib.closing(JobStore(tmp_path / "jobs.sqlite")) as store:
+        for name, status in (("old", Status.DONE), ("failed", Status.FAILED), ("recent", Status.DONE)):
+            store.add(name, "generate", {})
+            store.update(name, status=status, ended=now() if name == "recent" else long_ago)
+    for name in ("old", "failed", "recent", "stray"):
+        (tmp_path / "jobs" / name).mkdir(parents=True)
+
+    async def story(supervisor: Supervisor, store: JobStore) -> None:
+        await _until(lambda: not (tmp_path / "jobs" / "stray").exists())
+        assert sorted(path.name for path in (tmp_path / "jobs").iterdir()) == ["failed", "recent"]
+        assert store.ids() == {"failed", "recent"}
 
     play(story)
 
