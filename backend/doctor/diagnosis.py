@@ -13,7 +13,7 @@ LITTLE_RAM = 2 * GB
 LITTLE_DISK = 2 * GB
 LITTLE_CARD = 4 * GB
 PUBLISHED_SIZE = 256
-AGAIN = "Press Install Backend again in the add-on's panel (in a checkout: `python3 build.py env --again backend`)."
+AGAIN = "Press Install Backend again in the add-on (in a checkout: `python3 build.py env --again backend`)."
 BUILDS = "https://pytorch.org/get-started/locally"
 
 
@@ -160,7 +160,7 @@ def _models(facts: Facts) -> Iterator[Problem]:
     if facts.device is not None and not published and facts.not_installed:
         yield Problem(
             "warning",
-            "There is a GPU, and no published model is installed: the small one, which knows few words, is used.",
+            "There is a GPU, and no published model is installed: the small one knows few words.",
             f"Get one with `{facts.computer.executable} -m backend models download "
             f"{facts.not_installed[0].name}`.",
         )
@@ -181,7 +181,7 @@ def _disk(facts: Facts) -> Iterator[Problem]:
         if place.error and place.title == TEMPORARY:
             yield Problem(
                 "error",
-                f"Temporary files can't be written{' at ' + place.path if place.path else ''} ({place.error}).",
+                f"Temporary files can't be written: {place.path or 'no folder'} ({place.error}).",
                 "Make room there, or set TMPDIR (on Windows TEMP) to another folder.",
             )
         elif place.error:

@@ -15,7 +15,7 @@ from backend.doctor.probing import ROOT, ask
 
 # Distribution and the module that is used: the outermost one often imports though the package is broken.
 NEEDED = {
-    "torch": "torch",
+    "torch": "torch.nn.functional",
     "diffusers": "diffusers.models.unets.unet_2d_condition",
     "transformers": "transformers.models.clip.modeling_clip",
     "safetensors": "safetensors.torch",
