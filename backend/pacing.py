@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 
 from backend.progress import Progress
@@ -13,7 +13,6 @@ Report = Callable[[Progress], None]
 
 # Shares of a typical job's time, in order. Only the bar's evenness depends on them.
 STAGES = {"load": 0.05, "distil": 0.80, "mesh": 0.05, "texture": 0.09, "save": 0.01}
-_BEFORE = dict(zip(STAGES, accumulate(STAGES.values(), initial=0.0), strict=False))
 
 
 class Pacer:
@@ -22,11 +21,20 @@ class Pacer:
     Args:
         report: gets each Progress.
         clock: seconds, monotonic.
+        stages: names and shares of the whole, in order; the time left is judged by the longest.
     """
 
-    def __init__(self, report: Report | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        report: Report | None,
+        clock: Callable[[], float] = time.monotonic,
+        stages: Mapping[str, float] = STAGES,
+    ) -> None:
         self._report = report
         self._clock = clock
+        self._shares = dict(stages)
+        self._before = dict(zip(stages, accumulate(stages.values(), initial=0.0), strict=False))
+        self._longest = max(stages, key=stages.__getitem__)
         self._stage = ""
         self._entered = clock()
         self._first_step = 0
@@ -40,7 +48,7 @@ class Pacer:
         if stage != self._stage:
             self._stage, self._entered, self._first_step = stage, now, step
         self.seconds[stage] = now - self._entered
-        fraction = _BEFORE[stage] + STAGES[stage] * (step / steps if steps else 0.0)
+        fraction = self._before[stage] + self._shares[stage] * (step / steps if steps else 0.0)
         if self._report is not None:
             self._report(
                 Progress(stage, step, steps, fraction, self._left(step, steps, now), message, preview)
@@ -48,8 +56,9 @@ class Pacer:
 
     def _left(self, step: int, steps: int, now: float) -> float | None:
         taken = step - self._first_step
-        if self._stage != "distil" or taken < 3:
+        if self._stage != self._longest or taken < 3:
             return None
         a_step = (now - self._entered) / taken
-        later = sum(list(STAGES.values())[2:]) / STAGES["distil"]
+        share = self._shares[self._longest]
+        later = (1 - self._before[self._longest] - share) / share
         return a_step * (steps - step) + later * a_step * steps

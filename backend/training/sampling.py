@@ -1,60 +1,44 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plain sampling of four views, to look at what a model has learned."""
+"""Sheets of sampled views, to look at what a model has learned."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
-from backend.cameras import conditioning, distance_for, orbit_views
+from backend.cameras import conditioning, orbit_views
+from backend.diffusion.sampler import Sampler, decode, draw_noise
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from backend.diffusion.model import MultiViewDiffusion
 
-VIEWS = 4
 
-
-@torch.no_grad()
 def sample_views(
     model: MultiViewDiffusion,
     prompts: Sequence[str],
     guidance_scale: float = 5.0,
-    steps: int = 30,
+    steps: int = 20,
     seed: int = 0,
     elevation: float = 15.0,
-    fov: float = 35.0,
 ) -> Tensor:
-    """Four orthogonal views of each prompt by DDIM (Song et al. 2021, equation 12 with eta = 0).
+    """Orthogonal views of each prompt, the first one the front.
 
-    elevation and fov in degrees; the first view is the front. A seed draws the same noise on every device.
-    Returns (prompts, 4, H, W, 3) in 0..1. Raises UserError for words the model does not know.
+    elevation in degrees. A seed draws the same noise on every device.
+    Returns (prompts, views, H, W, 3) in 0..1. Raises UserError for words the model does not know.
     """
-    device, schedule = model.device, model.schedule
-    camera = conditioning(orbit_views(VIEWS, elevation, distance_for(fov, 0.95), fov, device).c2w)
-    count = len(prompts) * VIEWS
-    context = model.encode_prompts([*prompts, *[""] * len(prompts)]).repeat_interleave(VIEWS, dim=0)
-    cameras = camera.repeat(2 * len(prompts), 1)
-    noise = torch.randn(count, *model.latent_shape, generator=torch.Generator().manual_seed(seed))
-    latents = noise.to(device)
-    times = torch.linspace(len(schedule) - 1, 0, steps).round().long().tolist()
-    for time, after in zip(times, [*times[1:], None], strict=True):
-        t = torch.full((2 * count,), time, device=device)
-        eps, unconditional = model.predict_noise(
-            latents.repeat(2, 1, 1, 1), t, context, cameras, VIEWS
-        ).chunk(2)
-        eps = unconditional + guidance_scale * (eps - unconditional)
-        start = schedule.predict_start(latents, eps, t[:count])
-        # Where there is no later time the predicted start itself is the sample.
-        latents = (
-            start if after is None else schedule.add_noise(start, eps, torch.full_like(t[:count], after))
-        )
-    images = torch.cat([model.decode_latents(part) for part in latents.split(16)]).clamp(0, 1)
-    return images.view(len(prompts), VIEWS, *images.shape[1:])
+    views = model.config.views
+    # The model sees the camera's direction only, so distance and field of view are any.
+    cameras = conditioning(orbit_views(views, elevation, 1.0, 40.0, model.device).c2w)
+    context = model.encode_prompts(prompts).repeat_interleave(views, dim=0)
+    negative = model.encode_prompts([""]).expand(len(context), -1, -1)
+    noise = draw_noise(model, seed, len(prompts))
+    latents = Sampler(steps, guidance_scale)(model, noise, context, negative, cameras.repeat(len(prompts), 1))
+    images = decode(model, latents)
+    return images.view(len(prompts), views, *images.shape[1:])
 
 
 def contact_sheet(images: Tensor, prompts: Sequence[str], scale: int = 1) -> Image:

@@ -73,3 +73,13 @@ def test_seconds_of_each_stage(clock: Clock) -> None:
     clock.now += 6
     pace("distil", 2, 2)
     assert pace.seconds["distil"] == 11
+
+
+def test_another_kind_of_job_has_its_own_stages(clock: Clock) -> None:
+    told: list[Progress] = []
+    pace = Pacer(told.append, clock, {"load": 0.4, "sample": 0.5, "save": 0.1})
+    for step in range(5):
+        pace("sample", step, 10)
+        clock.now += 1.0
+    assert [progress.fraction for progress in told] == pytest.approx([0.4, 0.45, 0.5, 0.55, 0.6])
+    assert told[3].seconds_left == pytest.approx(7 + 10 * 0.1 / 0.5)

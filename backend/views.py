@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a prompt to a picture of its views: what the model makes of the words, before minutes go into 3D."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backend.cameras import conditioning, orbit_views
+from backend.default_model import pick_model
+from backend.devices import pick_device, pick_dtype
+from backend.diffusion.config import read_config
+from backend.diffusion.registry import resolve
+from backend.diffusion.sampler import Sampler, decode, draw_noise
+from backend.errors import Cancelled
+from backend.pacing import Pacer, Report
+from backend.view_pictures import Facts, ViewSet, write_sheet, write_views
+from backend.views_settings import ViewsSettings
+from backend.workplace import prepare_folder, write_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from backend.diffusion.model import MultiViewDiffusion
+
+PICTURE, SETTINGS = "views.png", "settings.json"
+SAMPLING_SCALE = 7.5
+"""Guidance that suits pictures (MVDream's own sampling); what distillation wants of a model is more."""
+STAGES = {"load": 0.3, "sample": 0.69, "save": 0.01}
+"""Shares of the job's time, in order, for the bar alone."""
+
+
+@dataclass(frozen=True)
+class ViewsResult:
+    """What a finished preview left in its folder.
+
+    Args:
+        picture: all views, a row for each set; within it the azimuth grows from left to right.
+        separate: one file a view, where asked for, in the same order.
+        seconds: time of each stage.
+    """
+
+    picture: Path
+    separate: tuple[Path, ...]
+    seconds: dict[str, float]
+
+
+def sample_views(
+    settings: ViewsSettings,
+    folder: Path,
+    report: Report | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> ViewsResult:
+    """Samples the views of a prompt.
+
+    Args:
+        settings: what to sample and how.
+        folder: gets views.png, after every set anew, and settings.json; with `separate` also
+            view-AZIMUTH.png, or view-SEED-AZIMUTH.png where there are several sets.
+        report: called with Progress, at least once a step.
+        cancelled: asked once a step.
+
+    Raises:
+        UserError: the folder, the model, the device or a word of the prompt is at fault.
+        Cancelled: `cancelled` said so.
+    """
+    pace = Pacer(report, stages=STAGES)
+    folder = prepare_folder(Path(folder))
+    write_text(folder / SETTINGS, settings.model_dump_json(indent=1, exclude_none=True))
+    pace("load", message="Loading the model")
+    sampling = _Sampling(settings)
+    pace("load", 1, 1, "Loading the model")
+    done, steps = 0, settings.count * settings.steps
+    pace("sample", 0, steps, "Sampling views")
+
+    def on_step(step: int, of: int) -> None:
+        if cancelled():
+            raise Cancelled
+        pace("sample", done + step, steps, "Sampling views")
+
+    sets: list[ViewSet] = []
+    separate: list[Path] = []
+    for made in sampling.sets(on_step):
+        sets.append(made)
+        done += settings.steps
+        write_sheet(folder / PICTURE, sets, sampling.facts)
+        if settings.separate:
+            separate += write_views(folder, made, sampling.facts, name_seed=settings.count > 1)
+        pace("sample", done, steps, "Sampling views", PICTURE)
+    pace("save", 1, 1, "Done")
+    return ViewsResult(folder / PICTURE, tuple(separate), pace.seconds)
+
+
+class _Sampling:
+    """The model of one job, its prompts encoded."""
+
+    def __init__(self, settings: ViewsSettings) -> None:
+        from backend.diffusion.storage import load
+
+        device = pick_device(settings.device)
+        name = pick_model(settings.model, device.type)
+        config = read_config(resolve(name))
+        dtype = pick_dtype(device, config.image_size, settings.precision)
+        self.settings = settings
+        self.model: MultiViewDiffusion = load(name, device, dtype)
+        negative = config.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
+        contexts = self.model.encode_prompts([settings.prompt, negative])
+        self.context, self.negative = contexts[:, None].expand(-1, config.views, -1, -1)
+        self.model.drop_text_encoder()
+        scale = settings.guidance_scale
+        if scale is None:
+            scale = min(SAMPLING_SCALE, config.guidance_scale)
+        self.sampler = Sampler(settings.steps, scale, settings.guidance_rescale, settings.solver)
+        self.facts: Facts = {"prompt": settings.prompt, "model": name}
+
+    def sets(self, on_step: Callable[[int, int], None]) -> Iterator[ViewSet]:
+        """The sets one after the other: each is what its seed gives alone, to the last bit."""
+        model, settings = self.model, self.settings
+        # The model sees the camera's direction only, so distance and field of view are any.
+        views = orbit_views(model.config.views, settings.elevation, 1.0, 40.0, model.device, settings.azimuth)
+        camera = conditioning(views.c2w)
+        azimuths = tuple(round(azimuth) % 360 for azimuth in views.azimuth.tolist())
+        for seed in range(settings.seed, settings.seed + settings.count):
+            noise = draw_noise(model, seed)
+            latents = self.sampler(model, noise, self.context, self.negative, camera, on_step)
+            yield ViewSet(seed, azimuths, _pixels(decode(model, latents)))
+
+
+def _pixels(images: Tensor) -> NDArray[np.uint8]:
+    return (images * 255).round().byte().cpu().numpy()
