@@ -16,7 +16,7 @@ from backend import __version__
 from backend.errors import Cancelled, UserError
 from backend.threads import share_cores
 
-COMMANDS = ("generate", "views", "serve", "train", "evaluate", "convert", "doctor")
+COMMANDS = ("generate", "views", "serve", "train", "evaluate", "convert", "doctor", "models")
 
 EXIT_FAULT = 1
 EXIT_USER = 2

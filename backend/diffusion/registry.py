@@ -1,19 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which models there are: those that ship in backend/models, and the user's in $MVDREAM_MODELS. No torch."""
+"""Which models there are: those that ship in backend/models, the user's in `models_folder()`. No torch."""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from backend.diffusion.catalogue import KNOWN, KnownModel
 from backend.diffusion.config import CONFIG_FILE, ModelConfig, read_config
 from backend.diffusion.tokenizer import WordTokenizer
 from backend.errors import UserError
 
 SHIPPED = Path(__file__).resolve().parent.parent / "models"
 USER_MODELS_VARIABLE = "MVDREAM_MODELS"
+# What is being written or downloaded starts with a dot or ends like this, and is no model yet.
+UNFINISHED = (".part", ".partial", ".tmp")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 log = logging.getLogger(__name__)
 
@@ -38,15 +45,26 @@ class ModelEntry:
         return None if tokenizer is None else tokenizer.known_words
 
 
+def models_folder() -> Path:
+    """Where converted models live: $MVDREAM_MODELS, else in the user's cache. It may not exist yet."""
+    chosen = os.environ.get(USER_MODELS_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    return _cache_folder() / "mvdream-blender" / "models"
+
+
+def is_name(name: str) -> bool:
+    """Whether `name` may be a model's name: never a path, a hidden folder or one that is being written."""
+    return _NAME.fullmatch(name) is not None and not name.endswith(UNFINISHED)
+
+
 def folders() -> dict[str, Path]:
     """Names (of folders) to folders, sorted; a shipped model wins over a user's of the same name."""
-    homes = [SHIPPED]
-    if os.environ.get(USER_MODELS_VARIABLE):
-        homes.append(Path(os.environ[USER_MODELS_VARIABLE]))
     found: dict[str, Path] = {}
-    for home in homes:
+    for home in (SHIPPED, models_folder()):
         for config in sorted(home.glob(f"*/{CONFIG_FILE}")):
-            found.setdefault(config.parent.name, config.parent)
+            if is_name(config.parent.name):
+                found.setdefault(config.parent.name, config.parent)
     return dict(sorted(found.items()))
 
 
@@ -61,26 +79,70 @@ def models() -> list[ModelEntry]:
     return entries
 
 
+def not_installed() -> list[KnownModel]:
+    """The models that could be downloaded and are not there."""
+    there = folders()
+    return [model for name, model in KNOWN.items() if model.source is not None and name not in there]
+
+
 def find(name: str) -> ModelEntry:
     """The model called `name`: never a path, so it is safe for names from the network.
 
-    Raises UserError for an unknown name, listing the known ones, and for a broken configuration.
+    Raises UserError for an unknown name, listing the known ones; for a model that is known but not
+    downloaded, saying how to get it; and for a broken configuration.
     """
     known = folders()
     if name not in known:
-        raise UserError(f"There is no model {name!r}. Known models: {', '.join(known) or 'none'}.")
+        _refuse_missing(name)
+        raise UserError(f"There is no model {name!r}. Known models: {_names()}.")
     return ModelEntry(name, known[name], read_config(known[name]))
 
 
 def resolve(path_or_name: str | Path) -> Path:
-    """The folder of a model given by name or by folder. Raises UserError when it is neither."""
+    """The folder of a model given by name or by folder.
+
+    Raises UserError when it is neither, when it is known but not downloaded, and when it is a file.
+    """
     known = folders()
     if str(path_or_name) in known:
         return known[str(path_or_name)]
     folder = Path(path_or_name).expanduser()
     if folder.is_dir():
         return folder
+    _refuse_missing(str(path_or_name))
+    if folder.is_file():
+        raise UserError(
+            f"{folder} is a file, and a model is a folder. Make one of a checkpoint with"
+            f" `python -m backend models convert {folder} NAME`, then use NAME."
+        )
     raise UserError(
-        f"There is no model {str(path_or_name)!r}: it is neither a folder nor a known model"
-        f" ({', '.join(known) or 'none'})."
+        f"There is no model {str(path_or_name)!r}: it is neither a folder nor a known model ({_names()})."
     )
+
+
+def _refuse_missing(name: str) -> None:
+    """Raises UserError for a known model that is not there, with the way to it."""
+    model = KNOWN.get(name)
+    if model is not None and model.source is not None:
+        raise UserError(
+            f"The model {name!r} is not downloaded yet (about {model.about_bytes / 1e9:.1f} GB). Get it with"
+            f" `python -m backend models download {name}`, or press Download beside it in the add-on's"
+            " preferences."
+        )
+
+
+def _names() -> str:
+    downloadable = [f"{model.name} (not downloaded)" for model in not_installed()]
+    return ", ".join([*folders(), *downloadable]) or "none"
+
+
+def _cache_folder() -> Path:
+    """The system's folder for what a program can make again."""
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return Path(local) if local else Path.home() / "AppData" / "Local"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    # The XDG rule: a relative path is to be ignored.
+    chosen = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(chosen) if os.path.isabs(chosen) else Path.home() / ".cache"

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is in a model folder, read from the headers of its files: no torch, no weights read."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.errors import UserError
+
+_LONGEST_HEADER = 100_000_000
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a model: its weights' parameters, precisions and bytes."""
+
+    name: str
+    parameters: int
+    precisions: tuple[str, ...]
+    bytes: int
+
+
+def parts(folder: Path) -> list[Part]:
+    """The parts with weights, by name. Raises UserError naming a file that is no safetensors file."""
+    homes = sorted({path.parent for path in folder.glob("*/*.safetensors")})
+    return [_part(home) for home in homes]
+
+
+def folder_bytes(folder: Path) -> int:
+    """Size of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Precision and shape of every tensor in a safetensors file. Raises UserError when it is none."""
+    try:
+        with open(path, "rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > _LONGEST_HEADER:
+                raise ValueError("its header is too long")
+            header = json.loads(file.read(length))
+        header.pop("__metadata__", None)
+        return {name: (str(info["dtype"]), tuple(info["shape"])) for name, info in header.items()}
+    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"The model file {path} is broken: {error}.") from error
+
+
+def _part(home: Path) -> Part:
+    files = sorted(home.glob("*.safetensors"))
+    tensors = [tensor for file in files for tensor in read_header(file).values()]
+    return Part(
+        name=home.name,
+        parameters=sum(math.prod(shape) for _, shape in tensors),
+        precisions=tuple(sorted({precision for precision, _ in tensors})),
+        bytes=sum(file.stat().st_size for file in files),
+    )
