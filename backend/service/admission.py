@@ -9,12 +9,12 @@ from backend.default_model import certain_model
 from backend.diffusion import registry
 from backend.diffusion.config import read_config
 from backend.errors import UserError
-from backend.settings import GenerateSettings
+from backend.settings.request import Request
 
 MIN_FREE_BYTES = 500 * 10**6
 
 
-def admit(settings: GenerateSettings, data_dir: Path) -> None:
+def admit(settings: Request, data_dir: Path) -> None:
     """Checks what can be checked at once: the model, the words of the prompts, room on the disk.
 
     Raises:

@@ -8,12 +8,12 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from backend import __version__
@@ -21,21 +21,13 @@ from backend.diffusion import registry
 from backend.errors import UserError
 from backend.service import admission, files
 from backend.service.jobs import Job, Status
+from backend.service.kinds import JobRequest, explain_request, stored_settings
 from backend.service.security import Gate
 from backend.service.store import JobStore
 from backend.service.supervisor import Supervisor
-from backend.settings import PRESETS, GenerateSettings, explain_errors
+from backend.settings import PRESETS
 
 log = logging.getLogger(__name__)
-
-
-class JobRequest(BaseModel):
-    """A job to be done."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    kind: Literal["generate"]
-    settings: GenerateSettings
 
 
 class JobList(BaseModel):
@@ -123,7 +115,7 @@ class Service:
             raise HTTPException(
                 409, f"The job is {job.status}; only cancelled and failed jobs can be resumed."
             )
-        admission.admit(GenerateSettings.from_values(job.settings), self._data_dir)
+        admission.admit(stored_settings(job.kind, job.settings), self._data_dir)
         job = self._store.enqueue_again(job_id)
         self._supervisor.wake()
         return job
@@ -191,7 +183,7 @@ def _model(entry: registry.ModelEntry) -> dict[str, Any]:
 
 async def _bad_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    return JSONResponse({"detail": explain_errors(error.errors())}, 422)
+    return JSONResponse({"detail": explain_request(error.errors())}, 422)
 
 
 async def _user_error(request: Request, error: Exception) -> JSONResponse:

@@ -109,7 +109,20 @@ def _generate(settings: dict[str, Any], folder: Path, channel: Channel, stop: th
     pipeline.generate(checked, folder, report=channel.report, cancelled=stop.is_set)
 
 
-_KINDS: dict[str, Callable[[dict[str, Any], Path, Channel, threading.Event], None]] = {"generate": _generate}
+def _views(settings: dict[str, Any], folder: Path, channel: Channel, stop: threading.Event) -> None:
+    channel.report(Progress("load", message="Loading the model"))
+    from backend import views
+    from backend.views_settings import ViewsSettings
+
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    checked = ViewsSettings.from_values(settings)
+    views.sample_views(checked, folder, report=channel.report, cancelled=stop.is_set)
+
+
+_KINDS: dict[str, Callable[[dict[str, Any], Path, Channel, threading.Event], None]] = {
+    "generate": _generate,
+    "views": _views,
+}
 
 
 def _claim(folder: Path) -> FileLock:

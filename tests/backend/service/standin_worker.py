@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The real worker with a stand-in for the pipeline, so that the service's tests need no model and no torch.
+"""The real worker with stand-ins for the pipeline and the views: the service's tests need no model, no torch.
 
 The prompt says what it does: "mug" works, the other words misbehave in the way they name.
 """
@@ -17,6 +17,7 @@ from backend.errors import Cancelled, UserError
 from backend.progress import Progress
 from backend.service import worker
 from backend.settings import GenerateSettings
+from backend.views_settings import ViewsSettings
 
 STEPS = 1000
 
@@ -46,6 +47,20 @@ def generate(
         report(Progress("distil", step, 3, step / 4, 1.5, "Shaping", "preview.png"))
     (folder / "mesh.glb").write_bytes(b"glTF")
     (folder / "secret.txt").write_text("not a result")
+
+
+def sample_views(
+    settings: ViewsSettings,
+    folder: Path,
+    report: Callable[[Progress], None],
+    cancelled: Callable[[], bool],
+) -> None:
+    """Same signature as `backend.views.sample_views`."""
+    if "endless" in settings.prompt:
+        _endless(folder, report, cancelled)
+    for done in range(1, settings.count + 1):
+        (folder / "views.png").write_bytes(b"views %d" % done)
+        report(Progress("sample", done, settings.count, done / settings.count, None, "Sampling", "views.png"))
 
 
 def _endless(folder: Path, report: Callable[[Progress], None], cancelled: Callable[[], bool]) -> None:
@@ -94,5 +109,8 @@ if __name__ == "__main__":
     pipeline = types.ModuleType("backend.pipeline")
     pipeline.generate = generate  # type: ignore[attr-defined]
     sys.modules["backend.pipeline"] = pipeline
+    views = types.ModuleType("backend.views")
+    views.sample_views = sample_views  # type: ignore[attr-defined]
+    sys.modules["backend.views"] = views
     worker.ORPHAN_GRACE = 1.0
     sys.exit(worker.main(sys.argv[1:]))

@@ -251,3 +251,57 @@ def test_the_schema_can_be_read(server: Server) -> None:
     schema = server.client.get("/v1/openapi.json").json()
     assert "GenerateSettings" in schema["components"]["schemas"]
     assert "/v1/jobs/{job_id}/cancel" in schema["paths"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "parts"),
+    [
+        ({"prompt": "a mug", "steps": 0}, ["steps must be between 1 and 1000; 0 was given."]),
+        ({"prompt": "a mug", "solver": "euler"}, ["solver must be 'dpm++' or 'ddim'; 'euler' was given."]),
+        ({"prompt": "a mug", "faces": 10}, ["no setting 'faces'", "Settings: ", "elevation, azimuth"]),
+        ({"prompt": "a mug", "views": 10}, ["no setting 'views'"]),
+        ({"prompt": "a mug", "seed": 2**31 - 1, "count": 2}, ["2 sets", "lower seed"]),
+        ({"prompt": "a dragon"}, ["does not know 'dragon'"]),
+        ({"prompt": " "}, ["prompt is empty"]),
+    ],
+)
+def test_bad_settings_of_views_are_refused_in_a_sentence(
+    server: Server, settings: dict, parts: list[str]
+) -> None:
+    body = {"kind": "views", "settings": {"model": "tiny"} | settings}
+    answer = server.client.post("/v1/jobs", json=body)
+    detail = answer.json()["detail"]
+    assert answer.status_code == 422, detail
+    assert all(part in detail for part in parts), detail
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"kind": "format c:", "settings": {}}, "kind must be 'generate' or 'views'; 'format c:' was given."),
+        ({"settings": {"prompt": "a mug"}}, "kind is missing."),
+        ({"kind": "views"}, "The request has no settings."),
+    ],
+)
+def test_a_kind_that_is_none_is_named(server: Server, body: dict, said: str) -> None:
+    answer = server.client.post("/v1/jobs", json=body)
+    assert (answer.status_code, answer.json()["detail"]) == (422, said)
+
+
+def test_views_are_a_job_with_a_picture(server: Server) -> None:
+    body = {"kind": "views", "settings": {"prompt": "a red mug", "model": "tiny", "count": 2}}
+    job = server.client.post("/v1/jobs", json=body).raise_for_status().json()
+    assert (job["kind"], job["status"], job["settings"]["count"]) == ("views", "queued", 2)
+    done = server.until_status(job["id"], "done", "failed")
+    assert (done["status"], done["error"]) == ("done", None)
+    assert (done["files"], done["preview"], done["preview_count"]) == (["views.png"], "views.png", 2)
+
+
+def test_views_can_be_cancelled_and_begun_again(server: Server) -> None:
+    body = {"kind": "views", "settings": {"prompt": "a endless mug", "model": "tiny"}}
+    job = server.client.post("/v1/jobs", json=body).raise_for_status().json()
+    server.until_step(job["id"], 2)
+    assert server.client.post(f"/v1/jobs/{job['id']}/cancel").json()["status"] == "cancelled"
+    assert server.client.post(f"/v1/jobs/{job['id']}/resume").json()["status"] == "queued"
+    server.until_status(job["id"], "running")
+    server.client.post(f"/v1/jobs/{job['id']}/cancel").raise_for_status()
