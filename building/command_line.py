@@ -6,13 +6,14 @@ stopped by the user.
 """
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from building import children
+from building import children, faults
 from building.console import say
 from building.environments import ALL, BACKEND, BLENDERS, DEFAULT_BLENDER, Environment
 from building.errors import BuildError
@@ -20,6 +21,7 @@ from building.errors import BuildError
 if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
+EXIT_FAILED = 1
 EXIT_USER = 2
 EXIT_STOPPED = 130
 LARGEST_SEED = 2**31 - 1
@@ -34,6 +36,14 @@ def main(argv: Sequence[str]) -> int:
     except BuildError as error:
         sys.stdout.flush()
         sys.stderr.write(f"{error}\n")
+        return EXIT_USER
+    except BrokenPipeError:
+        # Whoever read the output has gone (`build.py env | head`). What is buffered can't be written either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except OSError as error:
+        sys.stdout.flush()
+        sys.stderr.write(f"{faults.anywhere(error)}\n")
         return EXIT_USER
     except KeyboardInterrupt:
         sys.stderr.write("\nStopped.\n")

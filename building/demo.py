@@ -88,6 +88,11 @@ def _read(report: Path, log: Path, code: int) -> dict[str, float]:
         result = json.loads(report.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        if any("No space left on device" in line for line in lines):
+            raise BuildError(
+                f"The disk became full at {log.parent} while Blender worked: free some space, or set TMPDIR "
+                "to a folder on another disk, then try again."
+            ) from None
         end = "\n  ".join(lines[-15:])
         raise BuildError(
             f"Blender ended without a result (exit code {code}). Its last words:\n  {end}"
@@ -99,13 +104,14 @@ def _read(report: Path, log: Path, code: int) -> dict[str, float]:
 
 def _prepare(out: Path) -> Path:
     """Whether the results can be written is found out before minutes are spent on them."""
-    out = out.expanduser().absolute()
     try:
+        out = out.expanduser().absolute()
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out) as probe:
             probe.write(os.urandom(1))
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: "~somebody" who is unknown
+        reason = getattr(error, "strerror", None) or error
         raise BuildError(
-            f"The output folder {out} can't be written: {error.strerror}. Choose another one with --out."
+            f"The output folder {out} can't be written: {reason}. Choose another one with --out."
         ) from None
     return out

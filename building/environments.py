@@ -62,7 +62,7 @@ class Environment:
         digest.update(repr(interpreter.version).encode())
         for file in [REQUIREMENTS / INSTALLER, *self.lock_files()]:
             # Line ends differ between checkouts on Windows and elsewhere; the packages don't.
-            digest.update(file.read_bytes().replace(b"\r\n", b"\n"))
+            digest.update(_read(file).replace(b"\r\n", b"\n"))
         return cache_folder() / "environments" / f"{self.name}-{digest.hexdigest()[:12]}"
 
 
@@ -80,6 +80,13 @@ BLENDERS = {
 }
 DEFAULT_BLENDER = "5.0"
 ALL = {environment.name: environment for environment in (BACKEND, *BLENDERS.values())}
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise BuildError(f"{file} can't be read: {error.strerror}. Is the checkout complete?") from None
 
 
 def python_in(folder: Path) -> Path:

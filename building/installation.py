@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from building import children, environments, system_packages
+from building import children, environments, faults, system_packages
 from building.console import ProgressLine
 from building.environments import Environment
 from building.errors import BuildError
@@ -27,7 +27,8 @@ def ensure(environment: Environment, again: bool = False) -> Path:
         again: make it anew even if it is complete.
 
     Raises:
-        BuildError: no suitable Python, missing system packages, no disk space, no network.
+        BuildError: no suitable Python, missing system packages, no network, a cache folder that is full or
+            can't be written.
     """
     interpreter = environment.interpreter()
     if environment.is_blender:
@@ -42,6 +43,11 @@ def ensure(environment: Environment, again: bool = False) -> Path:
                 # The other build may have made it by now.
                 if again or not environments.is_complete(folder):
                     _make(environment, interpreter, folder, lock, progress)
+        except BrokenPipeError:
+            raise  # nobody reads the progress any more
+        except OSError as error:
+            progress.clear()
+            raise BuildError(faults.in_cache(error, f"making {environment.name}", folder.parent)) from None
         except BaseException:
             progress.clear()
             raise
@@ -110,7 +116,7 @@ def _failure(environment: Environment, log: Path, code: int) -> str:
         if line.strip()
     ]
     tail = "\n".join(lines[-200:])
-    if "No space left" in tail or "not enough space" in tail:
+    if re.search("No space left|not enough space|Disk quota exceeded", tail):
         return f"The disk became full while {environment.name} was made: free some space, then try again."
     if re.search(
         "NameResolutionError|Failed to establish|getaddrinfo|ProxyError|ConnectTimeout|ReadTimeout", tail

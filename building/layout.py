@@ -42,7 +42,10 @@ def cache_folder() -> Path:
         BuildError: it can't be made.
     """
     chosen = os.environ.get(CACHE_VARIABLE)
-    folder = Path(chosen).expanduser().absolute() if chosen else _system_caches() / "mvdream-blender"
+    try:
+        folder = Path(chosen).expanduser().absolute() if chosen else _system_caches() / "mvdream-blender"
+    except RuntimeError as error:
+        raise BuildError(f"There is no home folder ({error}). Set {CACHE_VARIABLE} to a folder.") from None
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -127,6 +127,9 @@ def _disable() -> None:
 
 def _sentence(error: Exception) -> str:
     """What an operator reports comes as a RuntimeError with "Error: " before each line."""
+    if isinstance(error, OSError) and error.strerror:
+        where = error.filename2 or error.filename or "the disk"
+        return f"The result can't be written to {where}: {error.strerror}. Make room or choose another --out."
     text = str(error).strip() or type(error).__name__
     lines = [line.removeprefix("Error: ").rstrip() for line in text.splitlines()]
     return "\n".join(line for line in lines if line)

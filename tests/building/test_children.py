@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Child processes end with their parent."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from building import children
+
+POSIX = pytest.mark.skipif(os.name == "nt", reason="signals and inherited locks are POSIX")
+
+
+class TestChildren:
+    def test_ends_with_the_block(self):
+        with (
+            pytest.raises(ValueError, match="stop"),
+            children.child([sys.executable, "-c", "import time; time.sleep(60)"]) as process,
+        ):
+            raise ValueError("stop")
+        assert process.poll() is not None
+
+    def test_tells_of_silence(self):
+        code = "import time; print('one', flush=True); time.sleep(1.5); print('two')"
+        silences: list[int] = []
+        command = [sys.executable, "-c", code]
+        with children.child(command, stdout=subprocess.PIPE, text=True) as process:
+            lines = list(children.lines(process, lambda: silences.append(1)))
+        assert lines == ["one\n", "two\n"]
+        assert silences
+
+    def test_a_foreign_python_is_not_steered(self, monkeypatch):
+        monkeypatch.setenv("PYTHONPATH", "/nonsense")
+        assert "PYTHONPATH" not in children.environment()
+        assert children.environment({"PYTHONPATH": "/ours"})["PYTHONPATH"] == "/ours"
+
+    @POSIX
+    def test_being_told_to_end_is_like_ctrl_c(self):
+        before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)
+        try:
+            children.stop_on_signals()
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.signal(signal.SIGTERM, before[0])
+            signal.signal(signal.SIGHUP, before[1])

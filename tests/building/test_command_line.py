@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the user types, and what comes of a mistake."""
+
+import pytest
+
+from building import children, command_line, installation
+
+
+class TestCommandLine:
+    @pytest.mark.parametrize(
+        ("arguments", "sentence"),
+        [
+            (["demo", "  "], 'The prompt is empty: say what to make, for example "a red mug".'),
+            (
+                ["demo", "a red mug", "--seed", "-1"],
+                "The seed must be between 0 and 2147483647; -1 was given.",
+            ),
+            (
+                ["demo", "a red mug", "--blender", "3.6"],
+                "There is no environment for Blender '3.6'. Versions: 4.2, 5.0, 5.2.",
+            ),
+            (
+                ["env", "front"],
+                "There is no environment 'front'. "
+                "Environments: backend, blender-4.2, blender-5.0, blender-5.2.",
+            ),
+        ],
+    )
+    def test_a_mistake_is_one_sentence(self, arguments, sentence, capsys, monkeypatch):
+        monkeypatch.setattr(children, "stop_on_signals", lambda: None)
+        assert command_line.main(arguments) == command_line.EXIT_USER
+        assert capsys.readouterr().err == sentence + "\n"
+
+    @pytest.mark.parametrize("command", ["env", "demo", "test", "zip", "python"])
+    def test_every_command_explains_itself(self, command, capsys):
+        with pytest.raises(SystemExit) as end:
+            command_line.parse([command, "--help"])
+        assert end.value.code == 0
+        assert len(capsys.readouterr().out) > 150
+
+    def test_pytest_gets_what_stands_behind_the_dashes(self):
+        assert command_line.parse(["test", "--", "-k", "a or b", "--", "x"]).handed_on == [
+            "-k",
+            "a or b",
+            "--",
+            "x",
+        ]
+        assert command_line.parse(["test"]).handed_on == []
+
+    def test_python_gets_everything(self):
+        assert command_line.parse(["python", "-m", "backend", "--help"]).handed_on == [
+            "-m",
+            "backend",
+            "--help",
+        ]
+        chosen = command_line.parse(["python", "--blender", "4.2", "-c", "0"])
+        assert (chosen.blender, chosen.handed_on) == ("4.2", ["-c", "0"])
+
+    def test_being_stopped_is_said(self, capsys, monkeypatch):
+        def stop(_environment, _again=False):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(children, "stop_on_signals", lambda: None)
+        monkeypatch.setattr(installation, "ensure", stop)
+        assert command_line.main(["env", "backend"]) == command_line.EXIT_STOPPED
+        assert capsys.readouterr().err == "\nStopped.\n"
