@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Score distillation with full-size networks: `python -m benchmarks.sds`.
+
+The work is the published configuration's: stage 1 renders 8 views of 64², stage 2 renders 4 of 256², both
+resized to 256² for the VAE. Weights are random, and the field is kept in its initial blob (no learning), so
+that the number of samples stays the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from backend.devices import pick_device, pick_dtype
+from backend.distillation import Distillation
+from backend.radiance import pictures
+from backend.radiance.pictures import Pictures
+from backend.settings import PRESETS, Numbers
+from benchmarks import full_size
+from benchmarks.ceilings import copy_bytes, matmul_flops
+from benchmarks.stopwatch import Stopwatch
+
+STAGES = {"1": 0.0, "2": 0.5}
+PARTS = ("occupancy", "render", "encode", "unet", "optimiser")
+
+log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    """Measures, prints a table and writes JSON beside it."""
+    arguments = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    device = pick_device(arguments.device)
+    dtype = pick_dtype(device, 256, arguments.precision)
+    model = full_size.build(device, dtype, arguments.tiny)
+    result: dict[str, Any] = {
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "torch": torch.__version__,
+        "dtype": str(dtype),
+        "matmul_tflops": matmul_flops(device, dtype) / 1e12,
+        "copy_gb_s": copy_bytes(device) / 1e9,
+    }
+    for preset in arguments.preset:
+        for stage in arguments.stage:
+            name = f"{preset}, stage {stage}"
+            result[name] = measure(model, _numbers(preset, arguments), STAGES[stage], arguments, device)
+            _show(name, result[name], result)
+    old = json.loads(arguments.compare.read_text()) if arguments.compare else {}
+    for name in set(old) & set(result):
+        if isinstance(result[name], dict):
+            before, now = old[name]["step_ms"], result[name]["step_ms"]
+            log.info("%s: %.1f ms, was %.1f (%.2f times as fast)", name, now, before, before / now)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1))
+    return 0
+
+
+def measure(
+    model: Any, numbers: Numbers, start: float, arguments: argparse.Namespace, device: torch.device
+) -> dict[str, Any]:
+    """Steps of one stage: medians, samples, memory, counted work, and whether time stays flat."""
+    distillation = Distillation(model, *full_size.contexts(device), numbers, seed=0)
+    distillation.step_number = int(start * numbers.steps)
+    samples = _count_samples()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    flops = _count(distillation)
+    watch = Stopwatch(device)
+    _watch(watch, distillation)
+    memory = []
+    for _ in range(arguments.steps):
+        with watch.measure("step"):
+            distillation.step()
+        watch.end_step()
+        memory.append(torch.cuda.memory_allocated() if device.type == "cuda" else 0)
+    steps = watch.series("step")
+    window = max(1, len(steps) // 6)
+    return {
+        "step_ms": median(steps[len(steps) // 4 :]),
+        "parts_ms": watch.medians(len(steps) // 4),
+        "windows_ms": [median(steps[i : i + window]) for i in range(0, len(steps) - window + 1, window)],
+        "allocated_gib": [memory[i] / 2**30 for i in (0, len(memory) // 2, -1)],
+        "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None,
+        "samples": median(samples) if samples else None,
+        "tflop": flops / 1e12,
+    }
+
+
+def _numbers(preset: str, arguments: argparse.Namespace) -> Numbers:
+    still = {"grid_rate": 0.0, "network_rate": 0.0, "background_rate": 0.0}
+    numbers = PRESETS[preset].numbers
+    if arguments.tiny:
+        numbers = replace(numbers, refine_render_size=64, hash_levels=4, hash_log2_size=10, render_size=16)
+    if arguments.ray_chunk is not None:
+        numbers = replace(numbers, ray_chunk=arguments.ray_chunk)
+    return replace(numbers, **({} if arguments.learn else still))
+
+
+def _count(distillation: Distillation) -> float:
+    """Counted FLOP of a step: matrix products, convolutions, attention."""
+    distillation.step()
+    with FlopCounterMode(display=False) as counter:
+        distillation.step()
+    return float(counter.get_total_flops())
+
+
+def _watch(watch: Stopwatch, distillation: Distillation) -> None:
+    watch.wrap(distillation.occupancy, "update", "occupancy")
+    watch.wrap(distillation.guidance, "encode", "encode")
+    watch.wrap(distillation.guidance, "guided_noise", "unet")
+    watch.wrap(distillation, "_move", "optimiser")
+    render = pictures.render
+
+    def measured(*args: Any, **kwargs: Any) -> Any:
+        with watch.measure("render"):
+            return render(*args, **kwargs)
+
+    pictures.render = measured
+
+
+def _count_samples() -> list[int]:
+    """Samples of each step, by listening to the renderer. Reading them waits for the device."""
+    counts: list[int] = []
+    backward = Pictures.backward
+
+    def counted(self: Pictures, *args: Any, **kwargs: Any) -> Any:
+        render, total = pictures.render, []
+
+        def listening(*inner: Any, **named: Any) -> Any:
+            rendered = render(*inner, **named)
+            if torch.is_grad_enabled():
+                total.append(rendered.samples)
+            return rendered
+
+        pictures.render = listening
+        try:
+            return backward(self, *args, **kwargs)
+        finally:
+            pictures.render = render
+            counts.append(int(torch.stack(total).sum()))
+
+    Pictures.backward = counted  # type: ignore[method-assign]
+    return counts
+
+
+def _show(name: str, found: dict[str, Any], ceilings: dict[str, Any]) -> None:
+    floor = found["tflop"] / ceilings["matmul_tflops"] * 1e3
+    parts = "".join(f"\n    {part:<10} {found['parts_ms'].get(part, 0.0):8.2f} ms" for part in PARTS)
+    peak = "" if found["peak_gib"] is None else f", peak {found['peak_gib']:.2f} GiB"
+    log.info(
+        "%s: %.1f ms a step, %.2f M samples%s\n  counted %.2f TFLOP: %.1f ms at %.0f TFLOP/s, ratio %.1f%s\n"
+        "  flat? %s ms; allocated %s GiB",
+        name,
+        found["step_ms"],
+        (found["samples"] or 0) / 1e6,
+        peak,
+        found["tflop"],
+        floor,
+        ceilings["matmul_tflops"],
+        found["step_ms"] / floor,
+        parts,
+        ", ".join(f"{value:.1f}" for value in found["windows_ms"]),
+        ", ".join(f"{value:.2f}" for value in found["allocated_gib"]),
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sds", description=__doc__)
+    parser.add_argument("--stage", nargs="+", choices=STAGES, default=list(STAGES))
+    parser.add_argument("--preset", nargs="+", choices=("paper", "paper-shaded"), default=["paper"])
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--ray-chunk", type=int, help="instead of the preset's")
+    parser.add_argument("--learn", action="store_true", help="let the field change, as a real run does")
+    parser.add_argument("--tiny", action="store_true", help="small networks, to rehearse")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--compare", type=Path, metavar="OLD.json")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
