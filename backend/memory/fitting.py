@@ -108,17 +108,18 @@ def smallest(numbers: N, need_of: Callable[[N], Need]) -> Need:
 
 
 def _descend(numbers: N, need_of: Callable[[N], Need], room: _Room) -> N:
-    """Down the ladder, rung by rung, until it fits; a value that helps nothing is not taken."""
-    for rung in LADDER:
-        for value in rung.values:
-            lack = room.lack(need_of(numbers))
-            if not lack:
-                return numbers
-            if not _is_smaller(value, getattr(numbers, rung.name), rung.name):
-                continue
-            candidate = _with(numbers, rung.name, value)
-            if room.lack(need_of(candidate)) < lack:
-                numbers = candidate
+    """Down the ladder until it fits. Each step is on the first rung where one helps."""
+    while lack := room.lack(need_of(numbers)):
+        candidates = (
+            _with(numbers, rung.name, value)
+            for rung in LADDER
+            for value in rung.values
+            if _is_smaller(value, getattr(numbers, rung.name), rung.name)
+        )
+        better = next((each for each in candidates if room.lack(need_of(each)) < lack), None)
+        if better is None:
+            break
+        numbers = better
     return numbers
 
 

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backend.errors import UserError
 from backend.memory.estimation import Need, estimate
 from backend.memory.facts import ModelFacts, read_facts
 from backend.memory.fitting import Fit, fit, smallest
@@ -33,11 +35,13 @@ def plan(
     def need_of(facts: ModelFacts) -> Callable[[Numbers], Need]:
         return lambda candidate: estimate(facts, candidate, dtype.itemsize, device.type)
 
-    others = {
-        entry.name: smallest(numbers, need_of(read_facts(entry.folder, entry.config.image_size)))
-        for entry in registry.models()
-        if entry.folder != folder
-    }
+    others: dict[str, Need] = {}
+    for entry in registry.models():
+        if entry.folder != folder:
+            # A broken model is no way out, and none of this job's business.
+            with contextlib.suppress(UserError):
+                other = read_facts(entry.folder, entry.config.image_size)
+                others[entry.name] = smallest(numbers, need_of(other))
     return fit(
         numbers,
         need_of(read_facts(folder, image_size)),

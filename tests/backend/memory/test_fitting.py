@@ -51,6 +51,18 @@ def test_earlier_changes_are_taken_back_where_a_later_one_makes_them_needless() 
     assert found.numbers == replace(asked, refine_views_per_step=8, ray_chunk=32768)
 
 
+def test_an_earlier_rung_is_tried_again_once_it_helps() -> None:
+    """Two stages: the first needs its views, the second its rays; the rays don't count before the views."""
+
+    def need_of(numbers: Numbers) -> Need:
+        at_once = min(numbers.ray_chunk or 1 << 16, 1 << 16)
+        return Need({"all": max(numbers.views_per_step * 500 * MB, at_once * 50_000)}, {})
+
+    asked = replace(PAPER, views_per_step=8)
+    found = fit(asked, need_of, round(2000 * MB / USABLE) + 1, 0, "TOY 9000")
+    assert found.numbers == replace(asked, views_per_step=4, ray_chunk=32768)
+
+
 def test_what_would_not_help_is_not_changed() -> None:
     found = run(2100 * MB)
     assert found.numbers.mesh_resolution == PAPER.mesh_resolution
