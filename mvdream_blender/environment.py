@@ -8,13 +8,16 @@ Blender and no other Python is needed.
 import hashlib
 import json
 import re
+import secrets
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import MVDreamError
+from .locks import FileLock
 from .processes import ChildProcess, child_environment, log_tail
 from .tasks import Delay, Steps
 
@@ -22,6 +25,8 @@ NEEDED_BYTES = 8 << 30
 MARKER = "complete.json"
 # Blender's older Pythons bring a pip that can't report a download's progress. pip.txt pins it.
 PIP = "pip>=24.1"
+REMOVE = "import shutil, sys; shutil.rmtree(sys.argv[1], ignore_errors=True)"
+CLEAR_SECONDS = 5.0
 CHECK = "import fastapi, pydantic, torch, diffusers"
 
 
@@ -68,24 +73,34 @@ class Environment:
         return marker == self._identity() and self.python.exists()
 
     def install(self, report: Report = lambda progress: None) -> Steps[None]:
-        """Make it anew. Closing the steps stops the child process; what is half made is never used.
+        """Make it anew. Closing the steps kills the child processes; what is half made is never used.
 
         Raises:
-            MVDreamError: no disk space, no network, a package that does not install; with the end of the log.
+            MVDreamError: no disk space, no network, a package that does not install (with the end of the
+                log); another Blender installs.
         """
         self._check_surroundings()
-        progress = InstallProgress("Making a Python environment")
-        report(progress)
+        lock = FileLock(self.folder.with_suffix(".lock"))
         try:
-            (self.folder / MARKER).unlink(missing_ok=True)
-            if self.folder.exists():
-                shutil.rmtree(self.folder)
             self.folder.parent.mkdir(parents=True, exist_ok=True)
+            if not lock.acquire():
+                raise MVDreamError(
+                    "Another Blender is installing the backend. Wait until it is done: this one uses it, too."
+                )
             self.log_file.write_bytes(b"")
+            yield from self._install(report)
         except OSError as error:
             raise MVDreamError(
-                f"The environment at {self.folder} can't be written: {error.strerror}."
+                f"The environment at {self.folder} can't be written: {error.strerror or error}."
             ) from None
+        finally:
+            lock.release()
+
+    def _install(self, report: Report) -> Steps[None]:
+        progress = InstallProgress()
+        yield from self._clear(progress, report)
+        progress.message = "Making a Python environment"
+        report(progress)
         python = str(self.python)
         pip = [python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
         yield from self._command([str(self.base_python), "-m", "venv", str(self.folder)], progress, report)
@@ -97,6 +112,27 @@ class Environment:
         yield from self._command([python, "-c", CHECK], progress, report)
         self._mark()
         report(InstallProgress("Installed", 1.0))
+
+    def _clear(self, progress: InstallProgress, report: Report) -> Steps[None]:
+        """Move what is there aside, which takes no time, and have a child process delete its many files."""
+        deadline = time.monotonic() + CLEAR_SECONDS
+        while self.folder.exists():
+            try:
+                (self.folder / MARKER).unlink(missing_ok=True)
+                self.folder.rename(self.folder.with_name(f"{self.folder.name}.old-{secrets.token_hex(4)}"))
+            except OSError as error:
+                # On Windows for as long as a process that is just ending holds a file.
+                if time.monotonic() > deadline:
+                    raise MVDreamError(
+                        f"The environment at {self.folder} can't be replaced: {error.strerror or error}. "
+                        "End what uses it, such as another Blender, then install again.",
+                        fix="install",
+                    ) from None
+                yield Delay(0.25)
+        for old in sorted(self.folder.parent.glob(f"{self.folder.name}.old-*")):
+            progress.message = "Removing the old environment"
+            report(progress)
+            yield from self._command([str(self.base_python), "-I", "-c", REMOVE, str(old)], progress, report)
 
     def _command(self, command: list[str], progress: InstallProgress, report: Report) -> Steps[None]:
         try:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Child processes without windows, shells or threads. Never imports bpy."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -78,6 +79,13 @@ def terminate(pid: int) -> None:
         return
 
 
+def _kill_tree_windows(pid: int) -> None:
+    # Windows has no groups to kill at once; taskkill follows the tree, and runs beside.
+    program = Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32" / "taskkill.exe"
+    nowhere = {stream: subprocess.DEVNULL for stream in ("stdin", "stdout", "stderr")}
+    subprocess.Popen([str(program), "/T", "/F", "/PID", str(pid)], **nowhere, **child_flags())
+
+
 def log_tail(path: Path, lines: int = 12) -> str:
     """The last lines of a log, "" where there is none."""
     try:
@@ -135,15 +143,12 @@ class ChildProcess:
         return data.decode("utf-8", "replace")
 
     def close(self) -> None:
-        """End it and its children, and wait a moment so that nothing stays a zombie."""
+        """Kill it and all it has started, where it still runs. Does not wait for them to be gone."""
         if self._process.poll() is not None:
             return
+        # The zombie it becomes is reaped by the next Popen, or by `code`.
         if sys.platform == "win32":
-            self._process.terminate()
-        else:
-            os.killpg(self._process.pid, signal.SIGTERM)
-        try:
-            self._process.wait(3)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(3)
+            _kill_tree_windows(self.pid)
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # it ended this very moment
+            os.killpg(self.pid, signal.SIGKILL)

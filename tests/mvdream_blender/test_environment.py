@@ -2,19 +2,26 @@
 """The backend's environment with a fake Python that makes fake environments."""
 
 import json
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from mvdream_blender import environment as module
 from mvdream_blender.environment import Environment, InstallProgress
 from mvdream_blender.errors import MVDreamError
-from mvdream_blender.tasks import Task, run
+from mvdream_blender.processes import is_alive
+from mvdream_blender.tasks import Delay, Task, run
 
 # "-m venv FOLDER" makes a copy of itself there; pip and the check obey the file "behave" beside it.
 FAKE = """#!/bin/sh
 if [ "$2" = venv ]; then
     mkdir -p "$3/bin" && cp "$0" "$3/bin/python"
+    exit 0
+fi
+if [ "$1" = -I ]; then
+    rm -rf "$4"
     exit 0
 fi
 behave=$(cat behave 2>/dev/null)
@@ -23,7 +30,7 @@ case "$*" in
     echo "Collecting torch==2.13"
     echo "  Downloading torch-2.13-cp311.whl (190.1 MB)"
     echo "Progress 50 of 200"
-    [ "$behave" = hang ] && sleep 60
+    [ "$behave" = hang ] && trap '' TERM && { sleep 600 & echo $! >"children"; sleep 600; }
     [ "$behave" = offline ] && echo "NameResolutionError: pypi.org" && exit 1
     [ "$behave" = full ] && echo "ERROR: [Errno 28] No space left on device" && exit 1
     ;;
@@ -82,19 +89,83 @@ def test_failures_are_told_and_leave_nothing_ready(environment, how, message):
     assert not environment.ready
 
 
-def test_interrupted_install_is_redone(environment):
+def test_interrupted_install_is_redone(environment, monkeypatch):
     behave(environment, "hang")
     task = Task(environment.install())
     while not (environment.log_file.exists() and "Progress" in environment.log_file.read_text()):
         task.tick()
     leftover = environment.folder / "half.txt"
     leftover.write_text("half")
+    children = environment.folder.parent / "children"
+    until(lambda: children.exists() and children.read_text().strip())
+    # Closing waits for nothing, and takes pip's own children along, also those that do not want to go.
+    monkeypatch.setattr(subprocess.Popen, "wait", None)
     task.close()
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "NEEDED_BYTES", 1)
+    until(lambda: not alive(int(children.read_text())))
     assert not environment.ready
     behave(environment, "")
     run(environment.install(), 30)
     assert environment.ready
     assert not leftover.exists()
+
+
+def until(condition):
+    def steps():
+        while not condition():
+            yield Delay(0.02)
+
+    run(steps(), 20)
+
+
+def alive(pid):
+    """A zombie that nobody has asked about yet is dead."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return is_alive(pid) and sys.platform != "linux"
+
+
+def test_the_old_environment_is_removed_by_a_child_process(environment, monkeypatch):
+    run(environment.install(), 30)
+    (environment.folder / "many files").mkdir()
+    left_over = environment.folder.with_name("env.old-1234")
+    left_over.mkdir()
+    monkeypatch.setattr(module.shutil, "rmtree", None)
+    seen = []
+    run(environment.install(lambda progress: seen.append(progress.message)), 30)
+    assert seen[0] == "Removing the old environment"
+    assert environment.ready
+    assert not (environment.folder / "many files").exists()
+    assert list(environment.folder.parent.glob("env.old-*")) == []
+
+
+def test_an_environment_in_use_is_told(environment, monkeypatch):
+    run(environment.install(), 30)
+    monkeypatch.setattr(module, "CLEAR_SECONDS", 0.1)
+
+    def refuse(self, target):
+        raise PermissionError(13, "Access is denied")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(MVDreamError, match="can't be replaced: Access is denied"):
+        run(environment.install(), 30)
+
+
+def test_two_blenders_do_not_install_at_once(environment):
+    behave(environment, "hang")
+    first = Task(environment.install())
+    while not (environment.log_file.exists() and "Progress" in environment.log_file.read_text()):
+        first.tick()
+    second = Environment(environment.folder, environment.requirements, environment.base_python)
+    with pytest.raises(MVDreamError, match="Another Blender is installing"):
+        run(second.install(), 30)
+    assert first.tick() is False
+    first.close()
+    behave(environment, "")
+    run(second.install(), 30)
+    assert second.ready
 
 
 def test_reinstalling_is_not_ready_in_between(environment):
