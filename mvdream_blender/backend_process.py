@@ -5,43 +5,28 @@ The backend outlives Blender while it works: it announces itself in `service.jso
 attaches to it. With nothing to do it ends by itself.
 """
 
-import json
 import logging
 import secrets
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
+from . import backend_ending as ending
+from .announcement import Announcement
 from .client import Client
 from .errors import BackendDied, MVDreamError, Refused, Unreachable
-from .processes import ChildProcess, child_environment, is_alive, log_tail, terminate
+from .pending import PendingJob
+from .processes import ChildProcess, child_environment, is_alive, log_tail
 from .tasks import Delay, Steps, run
 
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 600
 START_SECONDS = 90.0
-END_SECONDS = 10.0
+QUICKER_SECONDS = 10.0
+QUIT_SECONDS = 3.0
+MOST_DISCARDED = 100  # command lines are not endless; the rest is deleted once it answers
 LARGEST_LOG = 1 << 20
-
-
-@dataclass(frozen=True)
-class Announcement:
-    """What a running backend says about itself in service.json."""
-
-    url: str
-    pid: int
-    token: str
-    version: str
-
-    @classmethod
-    def read(cls, folder: Path) -> "Announcement | None":
-        """The announcement in `folder`; None where there is none that makes sense."""
-        try:
-            values = json.loads((folder / "service.json").read_text(encoding="utf-8"))
-            return cls(str(values["url"]), int(values["pid"]), str(values["token"]), str(values["version"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
 
 
 class BackendProcess:
@@ -60,6 +45,7 @@ class BackendProcess:
         self.log_file = data / "backend.log"
         self._child: ChildProcess | None = None
         self._attached: Announcement | None = None
+        self._left: Announcement | None = None
 
     @property
     def running(self) -> bool:
@@ -83,8 +69,21 @@ class BackendProcess:
             f"The backend ended {doing}. Restart it: a job goes on where it was.{lines}", fix="restart"
         )
 
-    def connect(self, python: Path) -> Steps[Client]:
+    @property
+    def left_running(self) -> bool:
+        """True where, at the last `look`, one ran that this object has neither started nor attached to."""
+        return self._left is not None and self._left != self._attached
+
+    def look(self) -> None:
+        """See whether an earlier Blender left a backend behind. Reads one file."""
+        announced = Announcement.read(self.data)
+        self._left = announced if announced is not None and is_alive(announced.pid) else None
+
+    def connect(self, python: Path, discarded: Sequence[str] = ()) -> Steps[Client]:
         """Attach to the running backend, else start one with `python`; returns its client.
+
+        Args:
+            discarded: jobs that a backend which is started deletes before it does anything else.
 
         Raises:
             MVDreamError: it can't be started, did not come up, or an older one is still busy.
@@ -92,26 +91,59 @@ class BackendProcess:
         found = yield from self._attach()
         if found is not None:
             return found
-        return (yield from self._start(python))
+        return (yield from self._start(python, discarded))
+
+    def find(self) -> Steps[Client | None]:
+        """The client of a backend that runs, of whatever version, whoever started it; None for none."""
+        return (yield from ending.answering(Announcement.read(self.data)))
 
     def stop(self) -> None:
-        """End the backend, ours or attached, waiting for it: only where Blender itself goes. See `end`."""
-        run(self.end(), pause=0.02)
+        """End the backend that was started or attached to, unless a job of anyone is under way there.
 
-    def end(self) -> Steps[None]:
-        """End the backend, ours or attached. Its job goes on from its checkpoint at the next start."""
+        Waits, for seconds at most: only where Blender itself goes.
+        """
+        if self._attached is None and self._child is None:
+            return
+        try:
+            run(self._leave(), QUIT_SECONDS)
+        except (MVDreamError, TimeoutError) as error:
+            log.info("The backend is left to itself: %s", error)
+
+    def end(self, of_others: Sequence[PendingJob] = ()) -> Steps[None]:
+        """End the folder's backend, whoever started it. Its job goes on at the next start.
+
+        Args:
+            of_others: jobs that other Blenders follow.
+
+        Raises:
+            MVDreamError: one of them is under way there; or the backend does not end.
+        """
+        announced = Announcement.read(self.data)
+        client = yield from ending.answering(announced)
+        if client is not None:
+            yield from ending.refuse_to_interrupt(client, of_others)
         attached, child = self._attached, self._child
         self._attached = self._child = None
         try:
-            if attached is not None:
-                yield from _end(attached.pid)
+            if announced is not None and client is not None:
+                yield from ending.shut_down(client, announced.pid)
+            elif attached is not None:
+                yield from ending.terminate_and_wait(attached.pid)
         finally:
             if child is not None:
                 child.close()
+            self.look()
 
     def detach(self) -> None:
         """Let it run on without us."""
         self._attached = self._child = None
+
+    def _leave(self) -> Steps[None]:
+        client = yield from self.find()
+        if client is not None and (yield from client.health()).get("jobs_running"):
+            self.detach()
+        else:
+            yield from self.end()
 
     def _attach(self) -> Steps[Client | None]:
         announced = Announcement.read(self.data)
@@ -132,12 +164,12 @@ class BackendProcess:
                 f"version {self.version}. Wait until the job is done, then try again."
             )
         log.info("Replacing the backend of version %s", health.get("version"))
-        yield from _end(announced.pid)
+        yield from ending.shut_down(client, announced.pid)
         return None
 
     def _attach_to_the_quicker(self) -> Steps[Client | None]:
         """One backend works in a folder; where another Blender's was quicker, it will be announced soon."""
-        deadline = time.monotonic() + END_SECONDS
+        deadline = time.monotonic() + QUICKER_SECONDS
         while True:
             found = yield from self._attach()
             occupied = "Another service works on" in log_tail(self.log_file, 3)
@@ -145,10 +177,10 @@ class BackendProcess:
                 return found
             yield Delay(0.25)
 
-    def _start(self, python: Path) -> Steps[Client]:
+    def _start(self, python: Path, discarded: Sequence[str]) -> Steps[Client]:
         token = secrets.token_urlsafe(32)
         self._attached = None
-        self._child = self._spawn(python, token)
+        self._child = self._spawn(python, token, discarded)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             # The token tells ours from a stale file; the pid does not: on Windows venvs have a launcher.
@@ -165,14 +197,17 @@ class BackendProcess:
                 raise self._start_failure(python)
             yield Delay(0.05)
         self._child.close()
+        self._child = None
         raise MVDreamError(
             f"The backend was not ready after {START_SECONDS:g} seconds.\n{log_tail(self.log_file)}",
             fix="restart",
         )
 
-    def _spawn(self, python: Path, token: str) -> ChildProcess:
+    def _spawn(self, python: Path, token: str, discarded: Sequence[str]) -> ChildProcess:
         command = [str(python), "-m", "backend", "serve", "--data-dir", str(self.data)]
         command += ["--port", "0", "--exit-when-idle", str(IDLE_SECONDS)]
+        for identifier in discarded[:MOST_DISCARDED]:
+            command += ["--discard", identifier]
         # PYTHONPATH and not the working folder: Windows can't replace a folder that a process stands in.
         # The byte code goes to the data folder, for the add-on's own may be read-only.
         settings = {
@@ -201,12 +236,3 @@ class BackendProcess:
             missing = f"The backend did not start: {python} lacks a package it needs."
             return MVDreamError(f"{missing} Install the backend again.\n{tail}", fix="install")
         return MVDreamError(f"The backend did not start (exit code {code}).\n{tail}", fix="restart")
-
-
-def _end(pid: int) -> Steps[None]:
-    """Ask a process to end and wait until it has, 10 seconds at most."""
-    if is_alive(pid):
-        terminate(pid)
-    deadline = time.monotonic() + END_SECONDS
-    while is_alive(pid) and time.monotonic() < deadline:
-        yield Delay(0.05)

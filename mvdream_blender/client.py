@@ -93,6 +93,10 @@ class Client:
         """Forget a job and its files."""
         yield from self._call("DELETE", _job_path(identifier))
 
+    def shutdown(self) -> Steps[None]:
+        """Ask the backend to end; a running job goes on at its next start."""
+        yield from self._call("POST", "/v1/shutdown")
+
     def file(self, identifier: str, name: str) -> Steps[bytes]:
         """The bytes of one of the job's files."""
         response = yield from self._call("GET", f"{_job_path(identifier)}/files/{quote(name, safe='')}")

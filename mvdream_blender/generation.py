@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The story of one generation: submit, follow, fetch the mesh, put it in the scene. Never imports bpy."""
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class Generation:
         changed: called when there is something new to show.
         preview: the newest picture, a file.
         submitted: from here on the backend may know the job.
+        remote: address of the remote backend; "" for the local one.
     """
 
     job: Job
@@ -47,6 +49,7 @@ class Generation:
     backend: BackendProcess | None = None
     preview: Path | None = None
     submitted: bool = False
+    remote: str = ""
     _preview_step: tuple[str, int] = ("", -1)
     _cancel_sent: bool = False
 
@@ -54,7 +57,7 @@ class Generation:
         """Send the job and see it through; returns the name of the object."""
         self.submitted = True
         self.job.apply((yield from client.submit(self.job.settings)))
-        self.pending.add(self.job.id, self.job.prompt, self.place)
+        self._remember()
         self.changed()
         return (yield from self._follow(client))
 
@@ -66,11 +69,14 @@ class Generation:
             if answer["status"] in ("failed", "cancelled"):
                 answer = yield from client.resume(self.job.id)
         except Refused as error:
-            if error.status == 404:
-                self.pending.remove(self.job.id)
-            raise
+            if error.status != 404:
+                raise
+            self.pending.remove(self.job.id)
+            raise MVDreamError(
+                f'The backend no longer has the job "{self.job.prompt}": generate it again.'
+            ) from None
         self.job.apply(answer)
-        self.pending.add(self.job.id, self.job.prompt, self.place)
+        self._remember()
         self.changed()
         return (yield from self._follow(client))
 
@@ -85,7 +91,8 @@ class Generation:
         if self.job.phase is Phase.CANCELLED or self.job.cancel_asked:
             self._give_up()
         if self.job.phase is Phase.FAILED:
-            self.pending.remove(self.job.id)
+            if not self.job.resumable:
+                self.pending.remove(self.job.id)
             raise MVDreamError(self.job.error or "The backend could not make the object and did not say why.")
         mesh = yield from self._fetch_mesh(client)
         self.job.message = ""
@@ -98,7 +105,22 @@ class Generation:
         self.job.phase = Phase.DONE
         self.job.fraction = 1.0
         self.changed()
+        yield from self._tidy(client)
         return name
+
+    def _remember(self) -> None:
+        try:
+            self.pending.add(self.job.id, self.job.prompt, self.place, self.remote)
+        except OSError as error:
+            # The object still comes, as long as this Blender lives.
+            log.warning("Job %s can't be noted: %s", self.job.id, error)
+
+    def _tidy(self, client: Client) -> Steps[None]:
+        """The mesh is here; what the backend keeps of the job is of no more use."""
+        try:
+            yield from client.delete(self.job.id)
+        except (Unreachable, Refused) as error:
+            log.info("The backend keeps job %s: %s", self.job.id, error)
 
     def _give_up(self) -> NoReturn:
         self.pending.remove(self.job.id)
@@ -164,7 +186,9 @@ def _write(file: Path, data: bytes, keep: int) -> Path:
         beside.replace(file)
     except OSError as error:
         raise MVDreamError(f"{file.parent} can't be written: {error.strerror or error}.") from None
-    others = sorted(file.parent.glob(f"*{file.suffix}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in others[keep:]:
-        old.unlink(missing_ok=True)
+    # Another Blender may tidy up here at the same time, or have a file open.
+    with contextlib.suppress(OSError):
+        others = sorted(file.parent.glob(f"*{file.suffix}"), key=lambda path: path.stat().st_mtime)
+        for old in others[:-keep]:
+            old.unlink(missing_ok=True)
     return file

@@ -51,6 +51,8 @@ class Job:
         seconds_left: the backend's estimate; None where it has none yet.
         files: names that can be fetched.
         error: the backend's sentence where it failed.
+        resumable: where it failed: whether to go on with it can help.
+        note: what the user should know about where the object went; "" mostly.
     """
 
     prompt: str
@@ -65,6 +67,8 @@ class Job:
     message: str = ""
     files: tuple[str, ...] = ()
     error: str = ""
+    resumable: bool = True
+    note: str = ""
     cancel_asked: bool = False
 
     def apply(self, answer: dict[str, Any]) -> bool:
@@ -81,6 +85,7 @@ class Job:
         self.message = answer.get("message") or ""
         self.files = tuple(answer.get("files") or ())
         self.error = answer.get("error") or ""
+        self.resumable = bool(answer.get("resumable", True))
         self.settings = dict(answer.get("settings") or self.settings)
         return self._shown() != before
 

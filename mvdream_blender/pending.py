@@ -2,73 +2,137 @@
 """Jobs whose result is not in a scene yet, on disk, for the Blender after a crash. Never imports bpy."""
 
 import json
+import logging
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .processes import is_alive
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Place:
-    """Where the result goes: a scene by its name (never a reference) and a location in world units."""
+    """Where the result goes.
+
+    Attributes:
+        scene: a scene's name (never a reference).
+        location: world units.
+        scene_uid: the scene's `session_uid`, which renaming does not change; 0 for unknown. It means nothing
+            in another Blender.
+    """
 
     scene: str = ""
     location: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    scene_uid: int = 0
 
 
 @dataclass(frozen=True)
 class PendingJob:
-    """A submitted job. `owner` is the process id of the Blender that follows it."""
+    """A submitted job.
+
+    Attributes:
+        owner: the process id of the Blender that follows it.
+        backend: address of the remote backend that has it; "" for the local one.
+    """
 
     id: str
     prompt: str
     place: Place
     owner: int
+    backend: str = ""
 
 
 class PendingJobs:
-    """The records in one folder, one small file a job."""
+    """The records in one folder, one small file a job; in `discarded` below it those nobody wants any more.
+
+    A discarded job stays noted until the backend has deleted it, for it would go on at its next start.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def add(self, identifier: str, prompt: str, place: Place) -> None:
-        """Remember (or take over) a job as this process's."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        record = PendingJob(identifier, prompt, place, os.getpid())
-        beside = self._file(identifier).with_suffix(".new")
-        beside.write_text(json.dumps(asdict(record)), encoding="utf-8")
-        beside.replace(self._file(identifier))
+    def add(self, identifier: str, prompt: str, place: Place, backend: str = "") -> None:
+        """Remember (or take over) a job as this process's.
+
+        Raises:
+            OSError: the record can't be written.
+        """
+        _write(_file(self.folder, identifier), PendingJob(identifier, prompt, place, os.getpid(), backend))
 
     def remove(self, identifier: str) -> None:
         """Forget a job; one that is not there is fine."""
-        self._file(identifier).unlink(missing_ok=True)
+        _remove(_file(self.folder, identifier))
 
-    def in_other_hands(self) -> bool:
-        """True where another living Blender follows a job."""
-        records = [_read(file) for file in self.folder.glob("*.json")]
-        return any(record and record.owner != os.getpid() and is_alive(record.owner) for record in records)
+    def discard(self, pending: PendingJob) -> None:
+        """Nobody wants the job any more: note it for deletion and forget it.
+
+        Raises:
+            OSError: the note can't be written.
+        """
+        _write(_file(self._discarded, pending.id), pending)
+        self.remove(pending.id)
+
+    def discarded(self, backend: str = "") -> list[str]:
+        """Ids of jobs that this backend has to delete yet."""
+        return [record.id for _, record in _records(self._discarded) if record.backend == backend]
+
+    def settle(self, identifier: str) -> None:
+        """The backend has deleted a discarded job."""
+        _remove(_file(self._discarded, identifier))
+
+    def of_others(self) -> list[PendingJob]:
+        """Jobs that other living Blenders follow."""
+        return [record for _, record in _records(self.folder) if not _is_free(record)]
 
     def orphans(self) -> list[PendingJob]:
         """Jobs that no living Blender but this one follows, newest first."""
-        found = []
-        for file in self.folder.glob("*.json"):
-            record = _read(file)
-            if record is not None and (record.owner == os.getpid() or not is_alive(record.owner)):
-                found.append((file.stat().st_mtime, record))
-        return [record for _, record in sorted(found, key=lambda pair: pair[0], reverse=True)]
+        return [record for _, record in _records(self.folder) if _is_free(record)]
 
-    def _file(self, identifier: str) -> Path:
-        safe = "".join(letter for letter in identifier if letter.isalnum() or letter in "-_")
-        return self.folder / f"{safe}.json"
+    @property
+    def _discarded(self) -> Path:
+        return self.folder / "discarded"
 
 
-def _read(file: Path) -> PendingJob | None:
+def _is_free(record: PendingJob) -> bool:
+    return record.owner == os.getpid() or not is_alive(record.owner)
+
+
+def _file(folder: Path, identifier: str) -> Path:
+    safe = "".join(letter for letter in identifier if letter.isalnum() or letter in "-_")
+    return folder / f"{safe}.json"
+
+
+def _write(file: Path, record: PendingJob) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_suffix(".new")
+    beside.write_text(json.dumps(asdict(record)), encoding="utf-8")
+    beside.replace(file)
+
+
+def _remove(file: Path) -> None:
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-        x, y, z = values["place"]["location"]
-        place = Place(str(values["place"]["scene"]), (float(x), float(y), float(z)))
-        return PendingJob(str(values["id"]), str(values["prompt"]), place, int(values["owner"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("%s can't be removed: %s", file, error)
+
+
+def _records(folder: Path) -> list[tuple[float, PendingJob]]:
+    """The readable records with their times, newest first. Another Blender may remove one at any time."""
+    found = []
+    for file in folder.glob("*.json"):
+        try:
+            found.append((file.stat().st_mtime, _parse(file.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.info("%s is passed over: %s", file, error)
+    return sorted(found, key=lambda pair: pair[0], reverse=True)
+
+
+def _parse(text: str) -> PendingJob:
+    values = json.loads(text)
+    where = values["place"]
+    x, y, z = where["location"]
+    place = Place(str(where["scene"]), (float(x), float(y), float(z)), int(where.get("scene_uid", 0)))
+    backend = str(values.get("backend", ""))
+    return PendingJob(str(values["id"]), str(values["prompt"]), place, int(values["owner"]), backend)

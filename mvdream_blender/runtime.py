@@ -58,7 +58,7 @@ def peek() -> Session | None:
 def place(context: bpy.types.Context) -> Place:
     """Where an object that is asked for now will stand: the 3D cursor of the scene."""
     x, y, z = context.scene.cursor.location
-    return Place(context.scene.name, (x, y, z))
+    return Place(context.scene.name, (x, y, z), context.scene.session_uid)
 
 
 def pump() -> None:
@@ -78,6 +78,7 @@ def finish(timeout: float | None = None, news: Callable[[], object] = lambda: No
         TimeoutError: it took longer than `timeout` seconds; it is cancelled.
     """
     current = session()
+    generating = current.doing == "generate"
     limit = None if timeout is None else time.monotonic() + timeout
     seen = -1
     try:
@@ -94,7 +95,7 @@ def finish(timeout: float | None = None, news: Callable[[], object] = lambda: No
     if current.error is not None:
         raise current.error
     news()
-    if current.job is not None and current.job.cancel_asked:
+    if generating and current.job is not None and current.job.cancel_asked:
         raise Cancelled("Cancelled.")
 
 

@@ -2,23 +2,24 @@
 """What the add-on is doing now, one thing at a time, and what there is to show. Never imports bpy."""
 
 import logging
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from .backend_process import BackendProcess
-from .client import Client, parse_url
 from .configuration import Configuration, version
+from .connection import Connection
 from .environment import InstallProgress
 from .errors import Cancelled, MVDreamError
 from .generation import Deliver, Generation
 from .job import Job, Phase
 from .pending import PendingJob, PendingJobs, Place
-from .resolver import is_loopback
 from .tasks import Steps, Task
 
 log = logging.getLogger(__name__)
 
-Doing = Literal["", "generate", "install", "connect", "stop"]
+Doing = Literal["", "generate", "install", "connect", "stop", "discard"]
 
 
 class Session:
@@ -62,7 +63,8 @@ class Session:
     def refresh(self) -> None:
         """Look at the disk again: what is installed, and which jobs were left behind."""
         self.installed = self._is_installed()
-        self.unfinished = [] if self.busy else PendingJobs(self._pending_folder).orphans()
+        self.unfinished = [] if self.busy else self._pending.orphans()
+        self.backend.look()
         self._changed()
 
     # What can be started
@@ -80,36 +82,57 @@ class Session:
         """Go on with a job that was left behind, starting the backend where it is gone or has to be new.
 
         Raises:
-            MVDreamError: something is under way already.
+            MVDreamError: something is under way already, or another backend than the one in use has the job.
         """
+        if pending.backend != self.configuration.remote_url:
+            has_it = f"at {pending.backend}" if pending.backend else "on this machine (no remote backend)"
+            raise MVDreamError(
+                f'The backend that has "{pending.prompt}" is {has_it}: '
+                "set that in the add-on's preferences, then resume.",
+                fix="preferences",
+            )
         job = Job(pending.prompt, {"prompt": pending.prompt}, id=pending.id)
-        self._begin(self._generation_for(job, pending.place), True, restart)
+        place = pending.place
+        if pending.owner != os.getpid():
+            place = replace(place, scene_uid=0)  # it was another Blender's
+        self._begin(self._generation_for(job, place), True, restart)
 
     def restart(self) -> None:
-        """End the backend, start it anew, and go on with the newest job that was left behind.
+        """End the backend, start it anew, and go on with the job that this Blender lost with it.
 
         Raises:
             MVDreamError: something is under way already.
         """
         self._refuse_second()
-        if self.unfinished:
-            self.pick_up(self.unfinished[0], restart=True)
+        lost = self.job.id if self.job and self.error and self.error.fix == "restart" else None
+        pending = next((pending for pending in self.unfinished if pending.id == lost), None)
+        if pending is not None:
+            self.pick_up(pending, restart=True)
         else:
-            self._start("connect", self._client(restart=True))
+            self._start("connect", self._connection.open(restart=True))
 
     def stop_backend(self) -> None:
-        """End the backend.
+        """End the backend, also one that an earlier Blender left.
 
         Raises:
             MVDreamError: something is under way already.
         """
         self._refuse_second()
-        self._start("stop", self.backend.end())
+        self._start("stop", self._connection.end_backend())
 
     def forget(self, pending: PendingJob) -> None:
-        """Leave a job behind for good."""
-        PendingJobs(self._pending_folder).remove(pending.id)
-        self.refresh()
+        """Leave a job behind for good. The backend deletes it now if it runs, else before all other work.
+
+        Raises:
+            MVDreamError: something is under way already, or the wish can't be noted.
+        """
+        self._refuse_second()
+        try:
+            self._pending.discard(pending)
+        except OSError as error:
+            reason = error.strerror or error
+            raise MVDreamError(f"{self._pending.folder} can't be written: {reason}.") from None
+        self._start("discard", self._connection.discard())
 
     def install(self) -> None:
         """Start making the backend's environment.
@@ -124,6 +147,9 @@ class Session:
                 "in Preferences > System > Network > Allow Online Access, then install again.",
                 fix="install",
             )
+        if self._is_installed() and not self.installed:
+            self.refresh()
+            raise MVDreamError("Another Blender has installed the backend meanwhile: go ahead.")
         self.installing = InstallProgress()
         self._start("install", self._install_steps())
 
@@ -168,7 +194,7 @@ class Session:
             self._task.close()
         self._task = None
         self.doing = ""
-        if working or PendingJobs(self._pending_folder).in_other_hands():
+        if working or self._pending.of_others():
             self.backend.detach()
         else:
             self.backend.stop()
@@ -176,8 +202,12 @@ class Session:
     # Inside
 
     @property
-    def _pending_folder(self) -> Path:
-        return self.configuration.user_folder / "pending"
+    def _pending(self) -> PendingJobs:
+        return PendingJobs(self.configuration.user_folder / "pending")
+
+    @property
+    def _connection(self) -> Connection:
+        return Connection(self.configuration, self.backend, self._pending)
 
     def _is_installed(self) -> bool:
         if self.configuration.remote_url:
@@ -199,10 +229,10 @@ class Session:
 
     def _generation_for(self, job: Job, place: Place) -> Generation:
         self._refuse_second()
-        pending = PendingJobs(self._pending_folder)
-        local = None if self.configuration.remote_url else self.backend
+        remote = self.configuration.remote_url
+        folder, local = self.configuration.user_folder, None if remote else self.backend
         return Generation(
-            job, place, self.configuration.user_folder, pending, self.deliver, self._changed, local
+            job, place, folder, self._pending, self.deliver, self._changed, local, remote=remote
         )
 
     def _begin(self, generation: Generation, pick_up: bool = False, restart: bool = False) -> None:
@@ -219,31 +249,8 @@ class Session:
         self._changed()
 
     def _generation_steps(self, generation: Generation, pick_up: bool, restart: bool) -> Steps[str]:
-        client = yield from self._client(restart)
+        client = yield from self._connection.open(restart)
         return (yield from (generation.pick_up(client) if pick_up else generation.submit(client)))
-
-    def _client(self, restart: bool = False) -> Steps[Client]:
-        configuration = self.configuration
-        if configuration.remote_url:
-            host = parse_url(configuration.remote_url).hostname or ""
-            if not configuration.online and not is_loopback(host):
-                raise MVDreamError(
-                    f"The backend is at {host}, and Blender is set to stay offline: allow it in "
-                    "Preferences > System > Network > Allow Online Access.",
-                )
-            client = Client(configuration.remote_url, configuration.remote_token)
-            yield from client.health()
-            return client
-        python = configuration.backend_python()
-        if python is None:
-            raise MVDreamError(
-                "The backend is not installed yet: press Install Backend, "
-                "or call bpy.ops.mvdream.install_backend().",
-                fix="install",
-            )
-        if restart:
-            yield from self.backend.end()
-        return (yield from self.backend.connect(python))
 
     def _install_steps(self) -> Steps[None]:
         def report(progress: InstallProgress) -> None:
@@ -251,7 +258,7 @@ class Session:
             self._changed()
 
         # A running one holds its files open, and Windows does not replace open files.
-        yield from self.backend.end()
+        yield from self._connection.end_backend()
         yield from self.configuration.environment.install(report)
 
     def _end(self) -> None:

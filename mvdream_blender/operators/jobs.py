@@ -45,7 +45,7 @@ class _UnfinishedOperator:
 
 
 class MVDREAM_OT_resume(_UnfinishedOperator, bpy.types.Operator):
-    """Go on with a job that was interrupted and put its object into the scene"""
+    """Go on with an unfinished job and put its object into the scene"""
 
     bl_idname = "mvdream.resume"
     bl_label = "Resume"
@@ -55,18 +55,13 @@ class MVDREAM_OT_resume(_UnfinishedOperator, bpy.types.Operator):
 
 
 class MVDREAM_OT_forget(_UnfinishedOperator, bpy.types.Operator):
-    """Leave an interrupted job behind for good"""
+    """Stop an unfinished job and delete what there is of it"""
 
     bl_idname = "mvdream.forget"
     bl_label = "Discard"
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
-        try:
-            runtime.session().forget(self.chosen())
-        except MVDreamError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        return {"FINISHED"}
+        return begin(self, lambda session: session.forget(self.chosen()))
 
 
 CLASSES = (MVDREAM_OT_cancel, MVDREAM_OT_resume, MVDREAM_OT_forget)

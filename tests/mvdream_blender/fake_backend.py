@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The backend's HTTP interface without the work. The prompt says what happens:
 
-"" is refused, "fail ..." fails, "slow ..." runs until it is cancelled, "die once ..." kills the server the
-first time. Anything else is done after a few looks. Run as a program it takes the backend's command line.
+"" is refused, "fail ..." fails ("fail once ..." only the first time), "mistake ..." fails for good,
+"slow ..." runs until it is cancelled, "die once ..." kills the server the first time. Anything else is done
+after a few looks. Run as a program it takes the backend's command line.
 """
 
 import argparse
@@ -53,13 +54,23 @@ class FakeBackend:
         if parts == ["health"]:
             running = sum(job["status"] == "running" for job in self.jobs())
             return 200, {"status": "ok", "version": self.version, "jobs_running": running}
+        if parts == ["shutdown"]:
+            threading.Thread(target=self.server.shutdown, daemon=True).start()
+            return 202, {"status": "stopping"}
         if parts == ["jobs"]:
             return self.submit(body) if method == "POST" else (200, {"jobs": self.jobs()})
         file = self.folder / f"{parts[1]}.json"
         if not file.exists():
             return 404, {"detail": f"There is no job {parts[1]!r}."}
         job = json.loads(file.read_text())
+        if method == "DELETE":
+            if job["status"] == "running":
+                return 409, {"detail": "The job is running; cancel it before you delete it."}
+            file.rename(file.with_suffix(".deleted"))
+            return 200, None
         if parts[2:] == ["cancel"]:
+            if job["status"] in ("done", "failed"):
+                return 409, {"detail": "The job is over."}
             return 200, self.save(job | {"status": "cancelled"})
         if parts[2:] == ["resume"]:
             return 200, self.save(job | {"status": "running", "error": None})
@@ -74,7 +85,7 @@ class FakeBackend:
         if not settings["prompt"].strip():
             return 422, {"detail": "The prompt is empty: say what to make."}
         job = {
-            "id": f"job{len(self.jobs()) + 1}",
+            "id": f"job{len(list(self.folder.glob('job*'))) + 1}",
             "kind": body["kind"],
             "status": "queued",
             "settings": settings | {"model": "small"},
@@ -108,6 +119,10 @@ class FakeBackend:
             job["progress"] = 0.5
         elif prompt.startswith("fail") and step >= 2:
             job |= {"status": "failed", "error": "The disk is full: make room."}
+            if prompt.startswith("fail once"):
+                job["settings"]["prompt"] = "resumed"
+        elif prompt.startswith("mistake") and step >= 2:
+            job |= {"status": "failed", "error": "The colour is wrong.", "resumable": False}
         elif prompt.startswith("die once") and step == 2:
             self.save(job)
             sys.stderr.write("killed on purpose\n")
@@ -151,16 +166,20 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--port")
     parser.add_argument("--exit-when-idle")
+    parser.add_argument("--discard", action="append", default=[])
     arguments = parser.parse_args()
     assert (arguments.m, arguments.command, arguments.port) == ("backend", "serve", "0")
     token = os.environ["MVDREAM_TOKEN"]
     backend = FakeBackend(arguments.data_dir, token)
+    for identifier in arguments.discard:
+        (backend.folder / f"{identifier}.json").rename(backend.folder / f"{identifier}.discarded")
     announcement = {"url": backend.url, "port": 0, "pid": os.getpid(), "token": token, "version": VERSION}
     beside = arguments.data_dir / "service.new"
     beside.write_text(json.dumps(announcement))
     beside.replace(arguments.data_dir / "service.json")
     sys.stderr.write("listening\n")
     backend.server.serve_forever(0.02)
+    (arguments.data_dir / "service.json").unlink()
 
 
 if __name__ == "__main__":

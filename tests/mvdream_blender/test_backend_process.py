@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Starting, attaching to, losing and stopping a backend: real processes, a fake backend."""
 
+import contextlib
 import json
 import os
 import signal
@@ -11,8 +12,9 @@ from fake_backend import VERSION, FakeBackend
 
 from mvdream_blender.backend_process import Announcement, BackendProcess
 from mvdream_blender.errors import MVDreamError
+from mvdream_blender.pending import PendingJob, Place
 from mvdream_blender.processes import is_alive
-from mvdream_blender.tasks import Delay, run
+from mvdream_blender.tasks import Delay, Task, run
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the fake Python is a shell script")
 
@@ -29,7 +31,7 @@ def wait_until(condition, seconds=20):
 def backend(tmp_path):
     process = BackendProcess(tmp_path, tmp_path / "däta folder", VERSION)
     yield process
-    process.stop()
+    run(process.end(), 30)
 
 
 def announce(process, url, pid, version=VERSION):
@@ -44,7 +46,7 @@ def test_starts_and_stops(backend, fake_python):
     assert run(client.health(), 10)["status"] == "ok"
     pid = Announcement.read(backend.data).pid
     assert pid != os.getpid()
-    backend.stop()
+    run(backend.end(), 30)
     assert not is_alive(pid)
     assert not backend.died
 
@@ -55,6 +57,74 @@ def test_a_second_blender_attaches(backend, fake_python, tmp_path):
     second = run(other.connect(tmp_path / "never started"), 30)
     assert second.url == first.url
     assert other.running
+
+
+def test_a_backend_of_an_earlier_blender_is_found_and_ended(backend, fake_python, tmp_path):
+    run(backend.connect(fake_python), 30)
+    pid = Announcement.read(backend.data).pid
+    later = BackendProcess(tmp_path, backend.data, "9.9.9")
+    assert not later.left_running
+    later.look()
+    assert later.left_running
+    run(later.end(), 30)
+    assert not is_alive(pid)
+    assert Announcement.read(backend.data) is None  # it was asked, and has tidied up
+    assert not later.left_running
+
+
+def test_another_blenders_job_keeps_the_backend(backend, fake_python, tmp_path):
+    client = run(backend.connect(fake_python), 30)
+    job = run(client.submit({"prompt": "slow horse"}), 10)
+    followed = [PendingJob("unknown", "x", Place(), 1), PendingJob(job["id"], "slow horse", Place(), 1)]
+    later = BackendProcess(tmp_path, backend.data, VERSION)
+    with pytest.raises(MVDreamError, match='Another Blender is making "slow horse"'):
+        run(later.end(followed), 30)
+    assert run(client.health(), 10)["status"] == "ok"
+    run(client.cancel(job["id"]), 10)
+    run(later.end(followed), 30)
+    assert not backend.running
+
+
+def test_a_stale_announcement_ends_nobody(backend):
+    # Somebody else's process may have got the number meanwhile.
+    announce(backend, "http://127.0.0.1:9", os.getppid())
+    run(backend.end(), 30)
+
+
+def test_a_backend_that_hangs_is_ended_by_its_number(backend, fake_python, monkeypatch):
+    monkeypatch.setattr("mvdream_blender.backend_ending.PROBE_SECONDS", 0.2)
+    monkeypatch.setattr("mvdream_blender.backend_ending.END_SECONDS", 20)
+    run(backend.connect(fake_python), 30)
+    pid = Announcement.read(backend.data).pid
+    os.kill(pid, signal.SIGSTOP)
+    task = Task(backend.end())
+    while not task.tick():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT if backend._attached is None else signal.SIGSTOP)
+    assert not is_alive(pid)
+
+
+def test_quitting_leaves_a_backend_that_works(backend, fake_python):
+    client = run(backend.connect(fake_python), 30)
+    job = run(client.submit({"prompt": "slow"}), 10)
+    run(client.job(job["id"]), 10)
+    backend.stop()
+    assert run(client.health(), 10)["jobs_running"] == 1
+    assert not backend.running  # and is not followed any more
+    run(client.cancel(job["id"]), 10)
+    run(backend.connect(fake_python), 30)
+    pid = Announcement.read(backend.data).pid
+    backend.stop()
+    assert not is_alive(pid)
+
+
+def test_discarded_jobs_are_named_at_the_start(backend, fake_python):
+    client = run(backend.connect(fake_python), 30)
+    job = run(client.submit({"prompt": "slow"}), 10)["id"]
+    run(backend.end(), 30)
+    client = run(backend.connect(fake_python, [job]), 30)
+    assert (backend.data / f"{job}.discarded").exists()
+    assert run(client.jobs(), 10) == []
 
 
 def test_stale_announcement_is_replaced(backend, fake_python):

@@ -64,7 +64,7 @@ def test_backend_is_started_once(addon):
 
 @pytest.mark.parametrize(
     ("prompt", "message"),
-    [("", "The prompt is empty: say what to make"), ("fail please", "The disk is full: make room")],
+    [("", "The prompt is empty: say what to make"), ("mistake", "The colour is wrong")],
 )
 def test_the_backends_sentences_reach_the_script(addon, prompt, message):
     with pytest.raises(RuntimeError, match=message):
@@ -74,6 +74,28 @@ def test_the_backends_sentences_reach_the_script(addon, prompt, message):
     assert len(bpy.data.objects) == 0
     assert not session().busy
     assert session().unfinished == []
+
+
+def test_a_failed_job_can_be_resumed(addon):
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="The disk is full: make room"):
+            bpy.ops.mvdream.generate(prompt="fail once")
+    [newest, older] = session().unfinished
+    assert (newest.prompt, older.prompt) == ("fail once", "fail once")
+    assert bpy.ops.mvdream.resume(job=newest.id) == {"FINISHED"}
+    assert bpy.data.objects.keys() == ["fail once"]
+    assert [pending.id for pending in session().unfinished] == [older.id]
+    # A restart is no wish to go on with it.
+    assert bpy.ops.mvdream.restart_backend() == {"FINISHED"}
+    assert [pending.id for pending in session().unfinished] == [older.id]
+    assert len(bpy.data.objects) == 1
+
+
+def test_the_backend_forgets_what_stands_in_the_scene(addon):
+    made = addon.generate("a red mug", timeout=60)
+    data = session().backend.data
+    assert [file.name for file in data.glob("job*")] == [f"{made['mvdream_job']}.deleted"]
+    assert addon.mesh_file(made).is_file()
 
 
 def test_a_second_generate_is_refused(addon):
@@ -131,11 +153,94 @@ def test_a_job_is_picked_up_by_the_next_blender(addon):
     assert part("backend_process").Announcement.read(session().backend.data).pid == pid
 
 
-def test_a_job_can_be_forgotten(addon):
+def test_a_discarded_job_never_runs_again(addon):
     with pytest.raises(RuntimeError):
         bpy.ops.mvdream.generate(prompt="die once")
-    bpy.ops.mvdream.forget(job=session().unfinished[0].id)
+    lost = session().unfinished[0].id
+    assert bpy.ops.mvdream.forget(job=lost) == {"FINISHED"}
     assert session().unfinished == []
+    data = session().backend.data
+    assert (data / f"{lost}.json").exists()
+    assert not session().backend.running  # nothing is started for it
+    # The next Blender's backend, too, deletes it before anything else.
+    part("runtime").stop()
+    part("runtime").start()
+    addon.generate("a red mug", timeout=60)
+    assert (data / f"{lost}.discarded").exists()
+    assert session()._pending.discarded() == []
+
+
+def test_a_job_that_runs_is_cancelled_and_deleted_when_it_is_discarded(addon):
+    runtime = part("runtime")
+    session().generate({"prompt": "slow one"}, part("pending").Place())
+    runtime_steps(lambda: session().job.fraction > 0)
+    job = session().job.id
+    runtime.stop()  # Blender goes, the backend works on
+    runtime.start()
+    assert part("panels").backend_state(session())[:3:2] == (
+        "Running, started by another Blender",
+        "mvdream.stop_backend",
+    )
+    assert bpy.ops.mvdream.forget() == {"FINISHED"}
+    assert (session().backend.data / f"{job}.deleted").exists()
+    assert session()._pending.discarded() == []
+    assert session().unfinished == []
+
+
+def test_stop_ends_the_backend_of_an_earlier_blender_but_not_another_ones_job(addon, monkeypatch):
+    runtime = part("runtime")
+    session().generate({"prompt": "slow one"}, part("pending").Place())
+    runtime_steps(lambda: session().job.fraction > 0)
+    pid = part("backend_process").Announcement.read(session().backend.data).pid
+    runtime.stop()
+    [record] = session_folder().glob("*.json")
+    record.write_text(record.read_text().replace(str(os.getpid()), str(os.getppid())))
+    runtime.start()
+    for operator in (bpy.ops.mvdream.stop_backend, bpy.ops.mvdream.restart_backend):
+        with pytest.raises(RuntimeError, match='Another Blender is making "slow one"'):
+            operator()
+    record.unlink()
+    assert bpy.ops.mvdream.stop_backend() == {"FINISHED"}
+    assert not part("processes").is_alive(pid)
+
+
+def test_a_cancelled_job_does_not_spoil_what_comes_next(addon):
+    session().generate({"prompt": "slow one"}, part("pending").Place())
+    runtime_steps(lambda: session().job.fraction > 0)
+    bpy.ops.mvdream.cancel()
+    with pytest.raises(part("errors").Cancelled):
+        part("runtime").finish(30)
+    assert bpy.ops.mvdream.stop_backend() == {"FINISHED"}
+
+
+def test_a_job_of_another_backend_is_not_lost(addon):
+    Place = part("pending").Place
+    session()._pending.add("job1", "far mug", Place(), "https://far.example")
+    session().refresh()
+    with pytest.raises(RuntimeError, match=r'"far mug" is at https://far\.example'):
+        bpy.ops.mvdream.resume()
+    session().refresh()
+    assert [pending.prompt for pending in session().unfinished] == ["far mug"]
+
+
+def test_a_job_that_the_backend_has_lost_is_told(addon):
+    session()._pending.add("job9", "old mug", part("pending").Place())
+    session().refresh()
+    with pytest.raises(RuntimeError, match='no longer has the job "old mug": generate it again'):
+        bpy.ops.mvdream.resume()
+    assert session().unfinished == []
+
+
+def test_a_record_that_can_not_be_written_does_not_stop_the_job(addon, monkeypatch):
+    def full(self, *_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(part("pending").PendingJobs, "add", full)
+    assert addon.generate("a red mug", timeout=60).name == "a red mug"
+
+
+def session_folder():
+    return part("runtime")._user_folder() / "pending"
 
 
 def test_not_installed(addon, monkeypatch):
@@ -207,14 +312,15 @@ def test_the_timer_does_the_same(addon, monkeypatch):
 
 def test_a_hand_on_the_scene_is_waited_for(addon, monkeypatch):
     importer = part("importer")
-    hands_off = [False]
-    monkeypatch.setattr(importer, "_hands_off", lambda: hands_off[0])
+    occupied = ["Ready: comes when you let go"]
+    monkeypatch.setattr(importer, "_occupied", lambda: occupied[0])
     session().generate({"prompt": "a red mug"}, part("pending").Place())
     runtime_steps(lambda: session().job.phase is part("job").Phase.PLACING)
     for _ in range(20):
         session().tick()
     assert len(bpy.data.objects) == 0
-    hands_off[0] = True
+    assert session().job.headline == "Ready: comes when you let go"
+    occupied[0] = ""
     part("runtime").finish(30)
     assert "a red mug" in bpy.data.objects
 
@@ -230,9 +336,9 @@ def runtime_steps(condition):
 
 
 def test_cancel_while_it_waits_for_the_hand(addon, monkeypatch):
-    monkeypatch.setattr(part("importer"), "_hands_off", lambda: False)
+    monkeypatch.setattr(part("importer"), "_occupied", lambda: "Ready: comes when you let go")
     session().generate({"prompt": "a red mug"}, part("pending").Place())
-    runtime_steps(lambda: session().job.headline == "Ready: comes when you are in Object Mode")
+    runtime_steps(lambda: session().job.headline == "Ready: comes when you let go")
     bpy.ops.mvdream.cancel()
     with pytest.raises(part("errors").Cancelled):
         part("runtime").finish(30)

@@ -4,7 +4,7 @@
 import json
 import os
 
-from mvdream_blender.pending import PendingJobs, Place
+from mvdream_blender.pending import PendingJob, PendingJobs, Place
 
 GONE = 4_000_000  # above any process id
 
@@ -17,9 +17,10 @@ def owned_by(jobs, identifier, owner):
 def test_what_was_added_comes_back(tmp_path):
     jobs = PendingJobs(tmp_path / "new" / "pending")
     assert jobs.orphans() == []
-    jobs.add("job-1", "a réd mug", Place("Scene", (1.0, 2.0, 3.5)))
+    place = Place("Scene", (1.0, 2.0, 3.5), 7)
+    jobs.add("job-1", "a réd mug", place, "https://far.example")
     [record] = jobs.orphans()
-    assert (record.id, record.prompt, record.place) == ("job-1", "a réd mug", Place("Scene", (1.0, 2.0, 3.5)))
+    assert record == PendingJob("job-1", "a réd mug", place, os.getpid(), "https://far.example")
     jobs.remove("job-1")
     jobs.remove("job-1")
     assert jobs.orphans() == []
@@ -28,13 +29,39 @@ def test_what_was_added_comes_back(tmp_path):
 def test_another_living_blenders_job_is_its_own(tmp_path):
     jobs = PendingJobs(tmp_path)
     jobs.add("a", "x", Place())
-    assert not jobs.in_other_hands()
+    assert jobs.of_others() == []
     owned_by(jobs, "a", os.getppid())
     assert jobs.orphans() == []
-    assert jobs.in_other_hands()
+    assert [record.id for record in jobs.of_others()] == ["a"]
     owned_by(jobs, "a", GONE)
     assert [record.id for record in jobs.orphans()] == ["a"]
-    assert not jobs.in_other_hands()
+    assert jobs.of_others() == []
+
+
+def test_a_record_that_vanishes_while_it_is_read_is_passed_over(tmp_path):
+    jobs = PendingJobs(tmp_path)
+    jobs.add("a", "x", Place())
+    (tmp_path / "b.json").symlink_to(tmp_path / "gone")
+    assert [record.id for record in jobs.orphans()] == ["a"]
+
+
+def test_an_older_record_without_the_later_values(tmp_path):
+    jobs = PendingJobs(tmp_path)
+    old = {"id": "a", "prompt": "x", "place": {"scene": "S", "location": [0, 0, 0]}, "owner": GONE}
+    (tmp_path / "a.json").write_text(json.dumps(old))
+    assert jobs.orphans() == [PendingJob("a", "x", Place("S"), GONE)]
+
+
+def test_a_discarded_job_is_noted_for_its_backend_until_it_is_settled(tmp_path):
+    jobs = PendingJobs(tmp_path)
+    jobs.add("near", "x", Place())
+    jobs.add("far", "x", Place(), "https://far.example")
+    for record in jobs.orphans():
+        jobs.discard(record)
+    assert jobs.orphans() == []
+    assert (jobs.discarded(), jobs.discarded("https://far.example")) == (["near"], ["far"])
+    jobs.settle("near")
+    assert PendingJobs(tmp_path).discarded() == []
 
 
 def test_damaged_records_are_passed_over(tmp_path):
@@ -42,7 +69,7 @@ def test_damaged_records_are_passed_over(tmp_path):
         (tmp_path / f"{number}.json").write_text(content)
     jobs = PendingJobs(tmp_path)
     assert jobs.orphans() == []
-    assert not jobs.in_other_hands()
+    assert jobs.of_others() == []
 
 
 def test_an_identifier_is_no_path(tmp_path):

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The way to the backend that the preferences name, and what is done there first. Never imports bpy."""
+
+import logging
+from dataclasses import dataclass
+
+from .backend_process import BackendProcess
+from .client import Client, parse_url
+from .configuration import Configuration
+from .errors import MVDreamError, Refused, Unreachable
+from .pending import PendingJobs
+from .resolver import is_loopback
+from .tasks import Steps
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Opens, ends and tidies; made anew whenever the preferences may have changed."""
+
+    configuration: Configuration
+    backend: BackendProcess
+    pending: PendingJobs
+
+    def open(self, restart: bool = False) -> Steps[Client]:
+        """The client of the backend that the preferences name, started where it is local and not there.
+
+        Args:
+            restart: end the local one first.
+
+        Raises:
+            MVDreamError: not installed, offline, unreachable, or busy for another Blender.
+        """
+        configuration = self.configuration
+        if configuration.remote_url:
+            host = parse_url(configuration.remote_url).hostname or ""
+            if not configuration.online and not is_loopback(host):
+                raise MVDreamError(
+                    f"The backend is at {host}, and Blender is set to stay offline: allow it in "
+                    "Preferences > System > Network > Allow Online Access.",
+                )
+            client = Client(configuration.remote_url, configuration.remote_token)
+            yield from client.health()
+            yield from self._settle(client)
+            return client
+        python = configuration.backend_python()
+        if python is None:
+            raise MVDreamError(
+                "The backend is not installed yet: press Install Backend, "
+                "or call bpy.ops.mvdream.install_backend().",
+                fix="install",
+            )
+        if restart:
+            yield from self.end_backend()
+        client = yield from self.backend.connect(python, self.pending.discarded())
+        yield from self._settle(client)
+        return client
+
+    def end_backend(self) -> Steps[None]:
+        """End the local backend, whoever started it.
+
+        Raises:
+            MVDreamError: a job of another Blender is under way there.
+        """
+        yield from self.backend.end([other for other in self.pending.of_others() if not other.backend])
+
+    def discard(self) -> Steps[None]:
+        """Where nothing answers nothing is started: the next connection settles what is noted."""
+        configuration = self.configuration
+        try:
+            if configuration.remote_url:
+                client = yield from self.open()
+            else:
+                client = yield from self.backend.find()
+            if client is not None:
+                yield from self._settle(client)
+        except MVDreamError as error:
+            log.info("To be deleted at the next connection: %s", error)
+
+    def _settle(self, client: Client) -> Steps[None]:
+        """Have the backend delete the jobs that were discarded; what fails is tried again another time."""
+        for identifier in self.pending.discarded(self.configuration.remote_url):
+            try:
+                yield from _delete(client, identifier)
+            except (Unreachable, Refused) as error:
+                log.info("Job %s can't be deleted now: %s", identifier, error)
+            else:
+                self.pending.settle(identifier)
+
+
+def _delete(client: Client, identifier: str) -> Steps[None]:
+    """Stop and delete a job; one that the backend does not know is fine."""
+    try:
+        yield from client.cancel(identifier)
+    except Refused as error:
+        log.info("Nothing to cancel: %s", error)
+    try:
+        yield from client.delete(identifier)
+    except Refused as error:
+        if error.status != 404:
+            raise
