@@ -47,13 +47,15 @@ def deliver(mesh: Path, job: Job, place: Place) -> Steps[str]:
     Raises:
         MVDreamError: the file can't be read as a mesh.
     """
-    if not _hands_off():
-        job.message = "Ready: comes when you are in Object Mode"
-    yield Until(lambda: job.cancel_asked or _hands_off())
+    job.message = _occupied()
+    yield Until(lambda: job.cancel_asked or not _occupied())
     if job.cancel_asked:
         raise Cancelled("Cancelled.")
     context = bpy.context
-    scene = bpy.data.scenes.get(place.scene) or context.scene
+    scene = _scene(place)
+    if scene is None:
+        scene = context.scene
+        job.note = f'"{job.prompt}" was made for another file, or a scene that is gone: it is in this scene.'
     override: dict[str, object] = {"scene": scene, "view_layer": scene.view_layers[0]}
     windows = context.window_manager.windows
     window = next((window for window in windows if window.scene == scene), None)
@@ -199,19 +201,27 @@ def _remove(items: list[bpy.types.Object]) -> None:
             bpy.data.meshes.remove(data)
 
 
-def _hands_off() -> bool:
-    """False while the user is not in Object Mode, or in the middle of a grab: the scene is theirs then."""
+def _scene(place: Place) -> bpy.types.Scene | None:
+    """The scene that was meant, also under a new name; None where it was deleted or another file is open."""
+    if place.scene_uid:
+        return next((scene for scene in bpy.data.scenes if scene.session_uid == place.scene_uid), None)
+    return bpy.data.scenes.get(place.scene)
+
+
+def _occupied() -> str:
+    """What has to end before the scene may change, as a sentence: it is the user's then. "" for nothing."""
     if bpy.app.background:
-        return True
-    context = bpy.context
-    for window in context.window_manager.windows:
+        return ""
+    if bpy.app.is_job_running("RENDER"):
+        return "Ready: comes when the rendering is done"
+    for window in bpy.context.window_manager.windows:
         active = window.view_layer.objects.active
         if active is not None and active.mode != "OBJECT":
-            return False
+            return "Ready: comes when you are in Object Mode"
         running = getattr(window, "modal_operators", ())
         if any(operator.bl_idname.startswith(_HANDS_ON) for operator in running):
-            return False
-    return True
+            return "Ready: comes when you let go"
+    return ""
 
 
 def _without_prefix(message: str) -> str:

@@ -32,8 +32,10 @@ class MVDREAM_PT_generate(_Sidebar, bpy.types.Panel):
         _draw_inputs(self.layout, context.scene.mvdream, session)
         if session.doing == "generate":
             _draw_job(self.layout, session)
-        elif session.doing == "":
+        else:
             _draw_start(self.layout, session)
+        if session.job is not None and session.job.note:
+            _draw_lines(self.layout, session.job.note, _letters(context), "INFO")
         if session.error is not None:
             _draw_error(self.layout, session.error, _letters(context))
         if session.unfinished:
@@ -76,6 +78,8 @@ def backend_state(session: Session) -> tuple[str, str, str]:
         return "Being installed", "IMPORT", ""
     if session.doing in ("connect", "stop"):
         return "Starting" if session.doing == "connect" else "Stopping", "SORTTIME", ""
+    if session.doing == "discard":
+        return "Deleting a job", "SORTTIME", ""
     if session.configuration.remote_url:
         return f"At {session.configuration.remote_url}", "URL", ""
     if not session.installed:
@@ -84,6 +88,9 @@ def backend_state(session: Session) -> tuple[str, str, str]:
         return "Ended unexpectedly", "ERROR", "mvdream.restart_backend"
     if session.backend.running:
         return "Running", "CHECKMARK", "" if session.busy else "mvdream.stop_backend"
+    if session.backend.left_running:
+        button = "" if session.busy else "mvdream.stop_backend"
+        return "Running, started by another Blender", "CHECKMARK", button
     return "Ready: starts with the next Generate", "CHECKMARK", ""
 
 
@@ -101,6 +108,7 @@ def _draw_inputs(layout: bpy.types.UILayout, inputs: bpy.types.PropertyGroup, se
 def _draw_start(layout: bpy.types.UILayout, session: Session) -> None:
     row = layout.row()
     row.scale_y = 1.5
+    row.enabled = not session.busy
     if session.installed:
         row.operator("mvdream.generate", icon="OUTLINER_OB_MESH")
     else:
@@ -143,7 +151,7 @@ def _draw_error(layout: bpy.types.UILayout, error: MVDreamError, letters: int) -
 def _draw_unfinished(layout: bpy.types.UILayout, session: Session, letters: int) -> None:
     for pending in session.unfinished:
         box = layout.box()
-        _draw_lines(box, f"Interrupted: {pending.prompt}", letters, "TIME")
+        _draw_lines(box, f"Unfinished: {pending.prompt}", letters, "TIME")
         row = box.row(align=True)
         row.operator("mvdream.resume").job = pending.id
         row.operator("mvdream.forget").job = pending.id

@@ -136,7 +136,31 @@ def test_into_the_scene_where_it_was_asked_for(addon, glb):
     assert len(bpy.data.scenes["Scene"].objects) == 0
 
 
-def test_a_scene_that_is_gone_is_replaced_by_the_current(addon, glb):
+@pytest.mark.parametrize("uid", [0, 1 << 30])
+def test_a_scene_that_is_gone_is_replaced_by_the_current_and_the_user_is_told(addon, glb, uid):
     job = part("job").Job("a red mug", {}, id="7")
-    name = part("tasks").run(part("importer").deliver(glb, job, part("pending").Place("gone")), 30)
+    place = part("pending").Place("gone", scene_uid=uid)
+    name = part("tasks").run(part("importer").deliver(glb, job, place), 30)
     assert name in bpy.context.scene.objects
+    assert job.note.startswith('"a red mug" was made for another file')
+
+
+def test_a_scene_that_was_renamed_is_still_the_one(addon, glb):
+    job = part("job").Job("a red mug", {}, id="7")
+    bpy.data.scenes.new("other")
+    place = part("runtime").place(bpy.context)
+    bpy.context.scene.name = "renamed"
+    bpy.data.scenes["other"].name = place.scene
+    name = part("tasks").run(part("importer").deliver(glb, job, place), 30)
+    assert name in bpy.data.scenes["renamed"].objects
+    assert job.note == ""
+
+
+def test_another_file_opened_meanwhile_gets_the_object_with_a_note(addon, glb, tmp_path):
+    job = part("job").Job("a red mug", {}, id="7")
+    place = part("runtime").place(bpy.context)
+    bpy.ops.wm.read_homefile(use_empty=True)
+    assert bpy.context.scene.name == place.scene  # and yet another scene
+    name = part("tasks").run(part("importer").deliver(glb, job, place), 30)
+    assert name in bpy.context.scene.objects
+    assert "made for another file" in job.note

@@ -115,6 +115,21 @@ def test_unfinished_jobs_can_be_resumed_or_discarded(addon):
     assert operators(draw())[-2:] == ["mvdream.resume", "mvdream.forget"]
 
 
+def test_generate_waits_for_what_is_under_way(addon):
+    session().doing = "discard"
+    try:
+        assert "mvdream.generate" in operators(draw())
+        assert part("panels").backend_state(session())[0] == "Deleting a job"
+    finally:
+        session().doing = ""
+
+
+def test_where_the_object_went_is_told(addon):
+    session().job = part("job").Job("a red mug", note="It is in another scene.")
+    assert "It is in another scene." in labels(draw())
+    session().job = None
+
+
 def test_installing(addon):
     session().doing = "install"
     session().installing = part("environment").InstallProgress("Downloading torch", 0.25)
