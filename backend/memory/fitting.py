@@ -36,7 +36,7 @@ class _Rung:
 
 # In the order of what it costs the user: time first, then fineness, then views.
 LADDER = (
-    _Rung("ray_chunk", tuple(1 << n for n in range(17, 11, -1)), "the same result, a little slower"),
+    _Rung("ray_chunk", tuple(1 << n for n in range(17, 9, -1)), "the same result, slower"),
     _Rung("texture_size", (4096, 2048, 1024, 512), "a coarser texture"),
     _Rung("mesh_resolution", (256, 192, 128, 96), "a coarser mesh"),
     _Rung("refine_views_per_step", (8, 4), "a noisier path to the same object"),

@@ -40,7 +40,7 @@ def test_time_is_given_before_anything_else_and_no_more_than_needed() -> None:
     assert found.numbers == replace(PAPER, ray_chunk=65536)
     assert found.sentences == (
         "The job needs 4.0 GB of memory on TOY 9000, and 2.1 GB can be used. So that it fits:",
-        "ray_chunk is 65536 instead of all rays (the same result, a little slower).",
+        "ray_chunk is 65536 instead of all rays (the same result, slower).",
     )
 
 
@@ -97,5 +97,5 @@ def test_short_computer_memory_is_not_blamed_on_the_card() -> None:
 
 def test_the_smallest_is_the_bottom_of_the_ladder() -> None:
     least = smallest(PAPER, device_need)
-    assert least.device_total == MB * 1400 + 4096 * 10_000
+    assert least.device_total == MB * 1400 + 1024 * 10_000
     assert least.host_total == 96 * MB
