@@ -95,29 +95,30 @@ def _info(args: argparse.Namespace) -> None:
     known = KNOWN.get(args.name)
     if known is not None and known.source is not None and args.name not in folders():
         _say(f"{known.name}: {known.title}\n{known.description}")
-        _say(f"  state    not downloaded, about {format_bytes(known.about_bytes)}")
-        _say(f"  images   {known.views} views of {known.image_size} x {known.image_size} pixels")
-        _say(f"  source   {known.source}\n  licence  {known.licence}, {known.licence_url}")
+        _say(f"  state         not downloaded, about {format_bytes(known.about_bytes)}")
+        _say(f"  images        {known.views} views of {known.image_size} x {known.image_size} pixels")
+        _say(f"  source        {known.source}\n  licence       {known.licence}, {known.licence_url}")
         _say(f"Get it with `python -m backend models download {known.name}`.")
         return
     folder = resolve(args.name)
     entry = ModelEntry(args.name, folder, read_config(folder))
     config = entry.config
     _say(f"{config.name}: {config.title or config.name}")
-    _say(f"  folder   {folder} ({format_bytes(folder_bytes(folder))})")
-    _say(f"  images   {config.views} views of {config.image_size} x {config.image_size} pixels")
+    _say(f"  folder        {folder} ({format_bytes(folder_bytes(folder))})")
+    _say(f"  images        {config.views} views of {config.image_size} x {config.image_size} pixels")
     for part in parts(folder):
         amount = f"{part.parameters / 1e6:,.2f} M parameters, {'/'.join(part.precisions)}"
-        _say(f"  {part.name:<13}{amount}, {format_bytes(part.bytes)}")
+        _say(f"  {part.name:<14}{amount}, {format_bytes(part.bytes)}")
     words = entry.words
-    _say(f"  prompts  {'any text' if words is None else f'{len(words)} words'}")
+    _say(f"  prompts       {'any text' if words is None else f'{len(words)} words'}")
     origin = read_origin(folder)
     if origin:
         commit = f" at {origin['commit'][:12]}" if origin.get("commit") else ""
-        _say(f"  source   {origin.get('source', 'unknown')}{commit}, checksum {origin.get('checksum', '')}")
-        _say(f"  licence  {origin.get('licence', 'unknown')}, {origin.get('licence_url', '')}")
+        _say(f"  source        {origin.get('source', 'unknown')}{commit}")
+        _say(f"  checksum      {origin.get('checksum', 'unknown')}")
+        _say(f"  licence       {origin.get('licence', 'unknown')}, {origin.get('licence_url', '')}")
     elif known is not None and known.source is None:
-        _say(f"  source   ships with the program\n  licence  {known.licence}, {known.licence_url}")
+        _say(f"  source        ships with the program\n  licence       {known.licence}, {known.licence_url}")
 
 
 def _download(args: argparse.Namespace) -> None:
@@ -145,6 +146,8 @@ def _convert(args: argparse.Namespace) -> None:
             args.checkpoint, args.name, _draw(bar), half=args.half, config=args.config
         )
     _say(f"{args.name}: {folder}")
+    if not (folder / "text_encoder").is_dir():
+        _say("The checkpoint holds no text encoder: prompts can't be encoded with this model.")
 
 
 def _remove(args: argparse.Namespace) -> None:
@@ -154,11 +157,11 @@ def _remove(args: argparse.Namespace) -> None:
 
 
 def _draw(bar: ProgressBar) -> Report:
-    """A report that draws the bar. Its stage is the message up to a colon: what changes comes after it."""
+    """A report that draws the bar. Its stage is the message up to its last colon: numbers come after."""
     from backend.progress import Progress
 
     def report(message: str, done: int, total: int) -> None:
-        stage = message.partition(":")[0]
+        stage = message.rpartition(": ")[0]
         bar(Progress(stage=stage, fraction=min(done / total, 1.0) if total else 0.0, message=message))
 
     return report

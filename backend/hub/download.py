@@ -25,7 +25,7 @@ from backend.hub.faults import (
 from backend.hub.local import Downloaded, find_complete, find_in_hub_cache, write_record
 from backend.hub.patience import Patience, sleep
 from backend.hub.progress import Meter, Report, format_bytes
-from backend.hub.remote import Announced, Hub
+from backend.hub.remote import Announced, Hub, prepare_library
 
 # Left free on the disk, whatever is computed.
 _SPARE = 200_000_000
@@ -48,6 +48,7 @@ def download(
     Raises UserError for everything that network, hub and disk can do, Cancelled within a moment of
     `cancelled()`; the bytes so far stay in both cases.
     """
+    prepare_library()
     there = find_complete(file, folder) or find_in_hub_cache(file, report, cancelled)
     if there is not None:
         return there
@@ -173,11 +174,8 @@ class _Download:
             raise UserError(sentence + kept) from error
         wait = max(self.patience.wait_before(attempt), pause_wanted(error))
         log.debug("attempt %d: %r", attempt, error)
-        self.report(
-            f"{self.hub.host}: {_short(error)}; again in {wait:.0f} s (attempt {attempt} of {retries})",
-            have,
-            total,
-        )
+        trouble = f"{self.hub.host} {_short(error)}, attempt {attempt} of {retries}"
+        self.report(f"{trouble}: again in {wait:.0f} s", have, total)
         sleep(wait, self.cancelled)
 
     def keep(self, announced: Announced, partial: Path) -> Downloaded:
@@ -200,9 +198,9 @@ def _short(error: Exception) -> str:
     import httpx2
 
     if (status := status_of(error)) is not None:
-        return f"status {status}"
+        return f"answers with status {status}"
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
         return "can't be reached"
     if isinstance(error, httpx2.TimeoutException):
         return "sends nothing"
-    return "the connection broke off"
+    return "broke the connection off"

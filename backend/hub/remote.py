@@ -38,6 +38,15 @@ class Part(NamedTuple):
     data: bytes
 
 
+def prepare_library() -> None:
+    """To be called before huggingface_hub is imported: no telemetry, and quiet loggers."""
+    # It would ask the hub for more than the file, and wait for the answer.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # They log every request at INFO, signed addresses included.
+    for name in ("httpx2", "httpcore2"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
 class NotAHub(Exception):
     """Something answered that does not say what a hub says: a login page of a hotel, a wrong mirror."""
 
@@ -54,9 +63,6 @@ class Hub:
         self.endpoint = (os.environ.get(ENDPOINT_VARIABLE) or _PUBLIC_HUB).rstrip("/")
         self.host = _host(self.endpoint)
         self.is_mirror = self.endpoint != _PUBLIC_HUB
-        # They log every request at INFO, signed addresses included.
-        for name in ("httpx2", "httpcore2"):
-            logging.getLogger(name).setLevel(logging.WARNING)
         self.has_token = _check_token()
 
     def announce(self, file: HubFile) -> Announced:

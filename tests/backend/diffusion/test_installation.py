@@ -17,7 +17,7 @@ from backend.diffusion import installation, registry
 from backend.diffusion.catalogue import KNOWN
 from backend.diffusion.installation import install, install_checkpoint, remove
 from backend.errors import Cancelled, UserError
-from tests.backend.hub.hub_server import COMMIT, QUICK, HubServer
+from tests.backend.hub.hub_server import COMMIT, QUICK, HubServer, isolate
 
 GOLDENS = Path(__file__).resolve().parents[2] / "data" / "goldens"
 TINY, YAML = GOLDENS / "tiny-v21.safetensors", GOLDENS / "tiny-v21.yaml"
@@ -34,17 +34,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def hub(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     """A hub where `mvdream-sd21` is the tiny network."""
-    from huggingface_hub import constants
-
     source = replace(KNOWN["mvdream-sd21"].source, name="tiny-v21.safetensors")
     monkeypatch.setitem(KNOWN, "mvdream-sd21", replace(KNOWN["mvdream-sd21"], source=source))
     server = HubServer({str(source): TINY.read_bytes()})
-    monkeypatch.setenv("HF_ENDPOINT", server.url)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+    isolate(monkeypatch, server.url, tmp_path)
     yield server
     server.close()
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import json
+from pathlib import Path
 
 import pytest
 
 from backend.diffusion import registry
+from backend.diffusion.catalogue import KNOWN
 from backend.diffusion.config import ModelConfig
 from backend.errors import UserError
 
@@ -65,3 +67,63 @@ def test_misspelt_and_reversed_settings_are_named(homes) -> None:
         path.write_text(json.dumps({**good, **change}))
         with pytest.raises(UserError, match=word):
             registry.find("big")
+
+
+def test_known_models_that_are_missing_say_how_to_get_them(homes, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert [model.name for model in registry.not_installed()] == ["mvdream-sd21", "mvdream-sd15"]
+    for look in (registry.find, registry.resolve):
+        with pytest.raises(
+            UserError, match=r"about 4\.3 GB.*`python -m backend models download mvdream-sd15`"
+        ):
+            look("mvdream-sd15")
+    with pytest.raises(UserError, match=r"small, mvdream-sd21 \(not downloaded\)"):
+        registry.find("huge")
+    installed = registry.models_folder() / "mvdream-sd15"
+    installed.mkdir()
+    (installed / "mvdream.json").write_text((homes / "big" / "mvdream.json").read_text())
+    assert registry.resolve("mvdream-sd15") == installed
+    assert [model.name for model in registry.not_installed()] == ["mvdream-sd21"]
+
+
+def test_what_is_still_being_written_is_no_model(homes) -> None:
+    for name in (".mine.converting-12ab", "mine.partial", ".downloads"):
+        folder = registry.models_folder() / name
+        folder.mkdir()
+        (folder / "mvdream.json").write_text((homes / "big" / "mvdream.json").read_text())
+    assert list(registry.folders()) == ["big", "mine", "small"]
+
+
+def test_a_checkpoint_in_the_place_of_a_model_is_told(tmp_path) -> None:
+    (tmp_path / "model.pt").write_bytes(b"")
+    with pytest.raises(UserError, match=r"is a file, .*models convert .*model\.pt NAME"):
+        registry.resolve(tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "expected"),
+    [
+        ("linux", {"XDG_CACHE_HOME": "/caches"}, "/caches/mvdream-blender/models"),
+        ("linux", {"XDG_CACHE_HOME": "relative"}, "/home/ann/.cache/mvdream-blender/models"),
+        ("linux", {}, "/home/ann/.cache/mvdream-blender/models"),
+        ("darwin", {"XDG_CACHE_HOME": "/caches"}, "/home/ann/Library/Caches/mvdream-blender/models"),
+        ("win32", {"LOCALAPPDATA": "/local"}, "/local/mvdream-blender/models"),
+        ("win32", {}, "/home/ann/AppData/Local/mvdream-blender/models"),
+        ("linux", {"MVDREAM_MODELS": "~/mine"}, "/home/ann/mine"),
+        ("linux", {"MVDREAM_MODELS": ""}, "/home/ann/.cache/mvdream-blender/models"),
+    ],
+)
+def test_where_models_live(platform, variables, expected, monkeypatch) -> None:
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "MVDREAM_MODELS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": "/home/ann", "USERPROFILE": "/home/ann", **variables}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(registry.sys, "platform", platform)
+    assert registry.models_folder() == Path(expected)
+
+
+def test_known_models_as_plain_values() -> None:
+    values = KNOWN["mvdream-sd21"].as_json()
+    assert values["source"] == "MVDream/MVDream/sd-v2.1-base-4view.pt"
+    assert json.loads(json.dumps(values)) == values
+    assert KNOWN["small"].as_json()["source"] is None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.backend.hub.hub_server import CONTENT, FILE, HubServer
+from tests.backend.hub.hub_server import CONTENT, FILE, HubServer, isolate
 
 
 @pytest.fixture
@@ -28,13 +28,6 @@ def new_hub() -> Iterator[Callable[[], HubServer]]:
 @pytest.fixture
 def hub(new_hub: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HubServer:
     """The hub that the environment names; no login, no cache, not offline."""
-    from huggingface_hub import constants
-
     server = new_hub()
-    monkeypatch.setenv("HF_ENDPOINT", server.url)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+    isolate(monkeypatch, server.url, tmp_path)
     return server

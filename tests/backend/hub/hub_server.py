@@ -9,7 +9,10 @@ import random
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
+
+import pytest
 
 from backend.diffusion.catalogue import HubFile
 from backend.hub.patience import Patience
@@ -42,6 +45,21 @@ class Manners:
     token: str | None = None
     store: str | None = None  # where GET and HEAD are redirected to, like the hub's store of large files
     pause: float = 0.0  # seconds between pieces of an answer
+
+
+def isolate(monkeypatch: pytest.MonkeyPatch, endpoint: str, folder: Path) -> None:
+    """Makes this process one of a computer that has `endpoint` for a hub, no login and an empty cache."""
+    # Before huggingface_hub is imported for the first time, which reads it once.
+    monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+    from huggingface_hub import constants
+
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(folder / "no-token"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub-cache"))
 
 
 @dataclass(frozen=True)

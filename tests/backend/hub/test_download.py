@@ -65,7 +65,7 @@ def test_a_broken_connection_goes_on_at_the_byte_where_it_broke(hub: HubServer, 
     reports = Reports()
     assert fetch(tmp_path, reports).path.read_bytes() == CONTENT
     assert hub.ranges() == [None, "bytes=100000-", "bytes=100000-", "bytes=250000-"]
-    broken = [message for message, *_ in reports if "broke off" in message]
+    broken = [message for message, *_ in reports if "broke the connection off" in message]
     assert ["attempt 1 of 3" in message for message in broken] == [True, False, True]
 
 
