@@ -6,6 +6,7 @@ The solvers are diffusers' own; here is what MVDream adds, and what keeps the lo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -58,58 +59,58 @@ class Sampler:
         scheduler = make_scheduler(self.solver, model.schedule, self.steps)
         both_contexts, both_cameras = torch.cat([context, negative_context]), torch.cat([camera, camera])
         # The scheduler's own tables are on the CPU: it gets plain numbers, the network a tensor.
-        times = scheduler.timesteps.tolist()
-        on_device = torch.tensor(times, device=noise.device)
+        times = torch.tensor(scheduler.timesteps.tolist(), device=noise.device)
         latents = noise.float()
-        for done, time in enumerate(times, start=1):
-            t = on_device[done - 1].expand(len(both_cameras))
+        for done, sigma in enumerate(scheduler.sigmas.tolist()[:-1]):
+            t = times[done].expand(len(both_cameras))
             both = model.predict_noise(torch.cat([latents, latents]), t, both_contexts, both_cameras, views)
-            start = self._start(model.schedule, latents, both, t, views)
-            latents = scheduler.step(start, time, latents, return_dict=False)[0]
-            on_step(done, len(times))
+            start = self._start(latents, both, sigma, views)
+            latents = scheduler.step(start, 0, latents, return_dict=False)[0]
+            on_step(done + 1, len(times))
         return latents
 
-    def _start(self, schedule: NoiseSchedule, latents: Tensor, both: Tensor, t: Tensor, views: int) -> Tensor:
+    def _start(self, latents: Tensor, both: Tensor, sigma: float, views: int) -> Tensor:
         """The guided x0, its contrast partly restored (Lin et al. 2023, on x0 as MVDream does)."""
         eps_text, eps_negative = both.chunk(2)
-        t = t[: len(latents)]
-        eps = eps_negative + self.guidance_scale * (eps_text - eps_negative)
-        guided = schedule.predict_start(latents, eps, t)
+        # x_0 = x_t / sqrt(alpha_bar) - sigma eps, sigma = sqrt(1 / alpha_bar - 1): the solvers' own times lie
+        # between the steps of the schedule's tables.
+        scaled = math.hypot(1.0, sigma) * latents
+        guided = scaled - sigma * (eps_negative + self.guidance_scale * (eps_text - eps_negative))
         if self.rescale == 0:
             return guided
-        return rescale_start(guided, schedule.predict_start(latents, eps_text, t), self.rescale, views)
+        return rescale_start(guided, scaled - sigma * eps_text, self.rescale, views)
 
 
 def make_scheduler(solver: Solver, schedule: NoiseSchedule, steps: int) -> Any:
     """diffusers' scheduler for `steps` steps of our schedule, fed with x0 and ending at x0.
 
-    Steps are spaced from the last one down ("trailing"), so that the first pass sees what the noise is: all
-    noise. Raises ValueError for an unknown solver or an impossible number of steps.
+    DDIM is the first-order DPM-Solver++ (Lu et al. 2022, section 4.1), its times as far apart as they can be
+    from the last one down. (diffusers' class of that name misses the end where `steps` does not divide the
+    schedule.) The second order has Karras' times (Karras et al. 2022, equation 5), which are finer where
+    little noise is left.
+
+    Raises ValueError for an unknown solver or an impossible number of steps.
     """
-    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
     from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 
     if solver not in SOLVERS or not 1 <= steps <= len(schedule):
         raise ValueError(f"no solver {solver!r} with {steps} of {len(schedule)} steps")
-    config = schedule.config
-    common: dict[str, Any] = {
-        "num_train_timesteps": config.steps,
-        "beta_start": config.linear_start,
-        "beta_end": config.linear_end,
-        "beta_schedule": "scaled_linear",
-        "prediction_type": "sample",
-        "timestep_spacing": "trailing",
-    }
-    scheduler: Any
-    if solver == "ddim":
-        scheduler = DDIMScheduler(**common, clip_sample=False, set_alpha_to_one=True)
-    else:
-        scheduler = DPMSolverMultistepScheduler(**common, solver_order=2, final_sigmas_type="zero")
+    second = solver == "dpm++"
+    scheduler: Any = DPMSolverMultistepScheduler(
+        num_train_timesteps=schedule.config.steps,
+        beta_start=schedule.config.linear_start,
+        beta_end=schedule.config.linear_end,
+        beta_schedule="scaled_linear",
+        prediction_type="sample",
+        solver_order=2 if second else 1,
+        final_sigmas_type="zero",
+        timestep_spacing="trailing",
+        use_karras_sigmas=second,
+    )
     # Our tables are products in float64, as the original's; diffusers' are products in float32.
     scheduler.alphas_cumprod = schedule.alphas_cumprod.cpu()
     scheduler.set_timesteps(steps)
-    if solver == "dpm++":
-        scheduler.set_begin_index(0)  # else it would look its place up with a tensor
+    scheduler.set_begin_index(0)  # else it would look its place up with a tensor
     return scheduler
 
 

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The solvers against the original's tables and network and a solution by hand; what guidance does."""
+
+import math
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from backend.cameras import conditioning, orbit_views
+from backend.diffusion import MultiViewDiffusion, NoiseSchedule
+from backend.diffusion.sampler import SOLVERS, Sampler, decode, draw_noise, make_scheduler
+from backend.errors import Cancelled
+
+SHAPE = (4, 4, 8, 8)
+
+
+def model_of(predict: Callable[[Tensor, Tensor], Tensor]) -> Any:
+    """A model for the sampler: predict(latents, alpha_bar (B, 1, 1, 1)) is its noise, prompts are factors."""
+    schedule = NoiseSchedule()
+
+    def predict_noise(latents: Tensor, t: Tensor, context: Tensor, camera: Tensor, views: int) -> Tensor:
+        assert (views, len(camera)) == (4, len(latents))
+        alpha = schedule.alphas_cumprod[t].view(-1, 1, 1, 1)
+        return context.view(-1, 1, 1, 1) * predict(latents, alpha)
+
+    config = SimpleNamespace(views=4)
+    return SimpleNamespace(config=config, schedule=schedule, predict_noise=predict_noise)
+
+
+def run(model: Any, noise: Tensor, sampler: Sampler, prompt: float = 1.0, negative: float = 1.0) -> Tensor:
+    ones = torch.ones(len(noise), 1, 1)
+    return sampler(model, noise, prompt * ones, negative * ones, torch.ones(len(noise), 16))
+
+
+def test_ddim_steps_are_the_originals(
+    golden: Callable[[str], dict[str, Tensor]], relative_error: Callable[[Tensor, Tensor], float]
+) -> None:
+    data = golden("schedule")
+    table, eps = data["buffer.alphas_cumprod"].double(), data["eps"].double()
+    # Song et al. 2021, equation 12 with sigma = 0, along the times of `make_scheduler`.
+    times = make_scheduler("ddim", NoiseSchedule(), 5).timesteps.tolist()
+    assert times == [999, 799, 599, 399, 199]
+    expected = data["x_t"].double()
+    for t, after in zip(times, [*times[1:], None], strict=True):
+        ahead = table[after] if after is not None else torch.tensor(1.0).double()
+        start = (expected - (1 - table[t]).sqrt() * eps) / table[t].sqrt()
+        expected = ahead.sqrt() * start + (1 - ahead).sqrt() * eps
+    actual = run(
+        model_of(lambda latents, alpha: data["eps"].repeat(2, 1, 1, 1)),
+        data["x_t"],
+        Sampler(5, solver="ddim"),
+    )
+    assert relative_error(actual, expected) < 1e-6
+
+
+def test_one_pass_with_the_original_network_is_two_passes_by_hand(
+    tiny: Callable[[str], MultiViewDiffusion],
+    golden: Callable[[str], dict[str, Tensor]],
+    relative_error: Callable[[Tensor, Tensor], float],
+) -> None:
+    model, data = tiny("v21"), golden("unet_v21")
+    noise, camera, context = data["x_8x8"][:4], data["cam_a"][:4], data["context"][:4]
+    negative = context.flip(0) * 0.5
+    sampler = Sampler(steps=4, guidance_scale=7.5, solver="ddim")
+    actual = sampler(model, noise, context, negative, camera)
+    expected = noise
+    with torch.no_grad():
+        for t, after in ((999, 749), (749, 499), (499, 249), (249, None)):
+            at = torch.full((4,), t)
+            text = model.predict_noise(expected, at, context, camera, views=4)
+            none = model.predict_noise(expected, at, negative, camera, views=4)
+            eps = none + 7.5 * (text - none)
+            expected = model.schedule.predict_start(expected, eps, at)
+            if after is not None:
+                expected = model.schedule.add_noise(expected, eps, torch.full((4,), after))
+    # 3e-5 is the suggested limit of one guided eps; four of them follow each other.
+    assert relative_error(actual, expected) < 1e-4
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_true_noise_leads_back_to_the_start(solver: Any) -> None:
+    start = torch.randn(SHAPE, generator=torch.Generator().manual_seed(3))
+
+    def predict(latents: Tensor, alpha: Tensor) -> Tensor:
+        return (latents - alpha.sqrt() * start.repeat(2, 1, 1, 1)) / (1 - alpha).sqrt()
+
+    for steps in (1, 2, 7):
+        found = run(model_of(predict), torch.randn(SHAPE), Sampler(steps, 7.0, solver=solver))
+        torch.testing.assert_close(found, start, atol=1e-4, rtol=0)
+
+
+def test_the_second_order_solver_is_nearer_to_the_solution_and_more_steps_are_nearer() -> None:
+    # Data drawn from N(0, 0.5^2): the noise is known, and so is where the flow carries any x_T.
+    width, noise = 0.5, torch.randn(SHAPE, generator=torch.Generator().manual_seed(3))
+
+    def predict(latents: Tensor, alpha: Tensor) -> Tensor:
+        return (1 - alpha).sqrt() * latents / (alpha * width**2 + 1 - alpha)
+
+    model = model_of(predict)
+    last = float(model.schedule.alphas_cumprod[-1])
+    solution = noise * width / math.sqrt(last * width**2 + 1 - last)
+    error = {
+        (solver, steps): float(
+            (run(model, noise, Sampler(steps, solver=solver)) - solution).norm() / solution.norm()
+        )
+        for solver in SOLVERS
+        for steps in (10, 20, 40)
+    }
+    assert error["dpm++", 20] < 0.5 * error["ddim", 20]
+    assert error["dpm++", 10] > error["dpm++", 20] > error["dpm++", 40]
+    assert error["ddim", 10] > error["ddim", 20] > error["ddim", 40]
+    assert error["dpm++", 20] < 0.02
+
+
+def test_guidance_leads_away_from_the_negative_prompt() -> None:
+    def predict(latents: Tensor, alpha: Tensor) -> Tensor:
+        return torch.ones_like(latents)
+
+    noise = torch.zeros(SHAPE)
+    # eps = -1 + 3 (2 - -1) = 8; in one step x0 = -sqrt(1 / alpha_bar - 1) 8.
+    found = run(model_of(predict), noise, Sampler(1, 3.0), prompt=2.0, negative=-1.0)
+    alpha = float(NoiseSchedule().alphas_cumprod[-1])
+    torch.testing.assert_close(found, torch.full(SHAPE, -8 * math.sqrt(1 / alpha - 1)), rtol=1e-5, atol=0)
+
+
+def test_rescaling_gives_each_object_the_contrast_it_has_without_guidance() -> None:
+    noise = torch.randn(8, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+    noise[4:] *= 3
+    model = model_of(lambda latents, alpha: latents.sin())
+    plain = run(model, noise, Sampler(1, 1.0))
+    for share in (0.0, 0.5, 1.0):
+        found = run(model, noise, Sampler(1, 20.0, share), negative=0.5)
+        guided = run(model, noise, Sampler(1, 20.0), negative=0.5)
+        for part in (slice(0, 4), slice(4, 8)):
+            wanted = share * plain[part].std() + (1 - share) * guided[part].std()
+            torch.testing.assert_close(found[part].std(), wanted, rtol=1e-4, atol=0)
+
+
+def test_every_step_is_told_and_may_be_the_last() -> None:
+    told: list[tuple[int, int]] = []
+
+    def on_step(done: int, steps: int) -> None:
+        told.append((done, steps))
+        if done == 3:
+            raise Cancelled
+
+    ones = torch.ones(4, 1, 1)
+    with pytest.raises(Cancelled):
+        Sampler(5)(model_of(lambda x, alpha: x), torch.ones(SHAPE), ones, ones, torch.ones(4, 16), on_step)
+    assert told == [(1, 5), (2, 5), (3, 5)]
+
+
+@pytest.mark.parametrize(("solver", "steps"), [("euler", 5), ("ddim", 0), ("dpm++", 1001)])
+def test_impossible_solvers_are_refused(solver: Any, steps: int) -> None:
+    with pytest.raises(ValueError, match="no solver"):
+        make_scheduler(solver, NoiseSchedule(), steps)
+
+
+def test_a_seed_is_the_same_noise_whatever_was_drawn_before(
+    tiny: Callable[[str], MultiViewDiffusion],
+) -> None:
+    model = tiny("v21")
+    first = draw_noise(model, 7)
+    torch.rand(5)
+    assert torch.equal(draw_noise(model, 7), first)
+    assert not torch.equal(draw_noise(model, 8), first)
+    assert first.shape == (4, *model.latent_shape)
+    assert draw_noise(model, 7, objects=2).shape[0] == 8
+
+
+def test_many_latents_are_decoded_like_few(tiny: Callable[[str], MultiViewDiffusion]) -> None:
+    model = tiny("v21")
+    latents = torch.randn(18, model.latent_shape[0], 4, 4)
+    images = decode(model, latents)
+    assert images.min() >= 0
+    assert images.max() <= 1
+    torch.testing.assert_close(images[16:], decode(model, latents[16:]), atol=1e-5, rtol=0)
+
+
+def test_cameras_of_the_sampler_need_no_distance() -> None:
+    near, far = (
+        conditioning(orbit_views(4, 15.0, distance, fov).c2w) for distance, fov in ((1.0, 40.0), (9.0, 20.0))
+    )
+    torch.testing.assert_close(near, far, atol=1e-6, rtol=0)
