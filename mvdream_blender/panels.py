@@ -12,6 +12,7 @@ from .session import Session
 
 # Error's remedy -> operator. "preferences" is Blender's own.
 _FIXES = {"install": "mvdream.install_backend", "restart": "mvdream.restart_backend"}
+MOST_UNFINISHED = 3
 
 
 class _Sidebar:
@@ -29,9 +30,9 @@ class MVDREAM_PT_generate(_Sidebar, bpy.types.Panel):
         session = runtime.peek()
         if session is None:
             return
-        _draw_inputs(self.layout, context.scene.mvdream, session)
+        _draw_inputs(self.layout, context.scene.mvdream)
         if session.doing == "generate":
-            _draw_job(self.layout, session)
+            _draw_job(self.layout, session, _letters(context))
         else:
             _draw_start(self.layout, session)
         if session.job is not None and session.job.note:
@@ -94,11 +95,10 @@ def backend_state(session: Session) -> tuple[str, str, str]:
     return "Ready: starts with the next Generate", "CHECKMARK", ""
 
 
-def _draw_inputs(layout: bpy.types.UILayout, inputs: bpy.types.PropertyGroup, session: Session) -> None:
+def _draw_inputs(layout: bpy.types.UILayout, inputs: bpy.types.PropertyGroup) -> None:
     column = layout.column()
     column.use_property_split = True
     column.use_property_decorate = False
-    column.enabled = session.doing != "generate"
     column.prop(inputs, "prompt")
     column.prop(inputs, "negative_prompt", text="Without")
     column.prop(inputs, "seed")
@@ -115,10 +115,12 @@ def _draw_start(layout: bpy.types.UILayout, session: Session) -> None:
         row.operator("mvdream.install_backend", icon="IMPORT")
 
 
-def _draw_job(layout: bpy.types.UILayout, session: Session) -> None:
+def _draw_job(layout: bpy.types.UILayout, session: Session, letters: int) -> None:
     job = session.job
     if job is None:
         return
+    # The inputs above may be for the next one by now, or belong to another scene.
+    _draw_lines(layout, f"Making: {job.prompt}", letters)
     layout.label(text=job.headline)
     layout.progress(factor=job.fraction, text=f"{round(job.fraction * 100)} %  {job.time_left}".strip())
     icon = pictures.icon()
@@ -149,12 +151,14 @@ def _draw_error(layout: bpy.types.UILayout, error: MVDreamError, letters: int) -
 
 
 def _draw_unfinished(layout: bpy.types.UILayout, session: Session, letters: int) -> None:
-    for pending in session.unfinished:
+    for pending in session.unfinished[:MOST_UNFINISHED]:
         box = layout.box()
         _draw_lines(box, f"Unfinished: {pending.prompt}", letters, "TIME")
         row = box.row(align=True)
         row.operator("mvdream.resume").job = pending.id
         row.operator("mvdream.forget").job = pending.id
+    if (more := len(session.unfinished) - MOST_UNFINISHED) > 0:
+        layout.label(text=f"and {more} more")
 
 
 def _draw_lines(layout: bpy.types.UILayout, text: str, letters: int, icon: str = "NONE") -> None:

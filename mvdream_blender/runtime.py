@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The session of this Blender and what drives it: a timer in a window, a loop without one."""
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from .errors import Cancelled, MVDreamError
 from .pending import Place
 from .preferences import ADDON, preferences
 from .session import Session
+
+log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.1
 PAUSE_SECONDS = 0.02
@@ -114,8 +117,12 @@ def _tick() -> float | None:
     more = _session.tick()
     if _session.revision != _shown_revision:
         _shown_revision = _session.revision
-        pictures.show(_session.preview)
-        _redraw()
+        try:
+            pictures.show(_session.preview)
+            _redraw()
+        except Exception:
+            # Blender drops a timer that raises, and the job would stand still for a picture.
+            log.exception("The panel could not be brought up to date")
     return TICK_SECONDS if more else None
 
 

@@ -22,6 +22,8 @@ class MVDREAM_OT_cancel(bpy.types.Operator):
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         runtime.session().cancel()
+        if not bpy.app.background:
+            runtime.pump()
         return {"FINISHED"}
 
 

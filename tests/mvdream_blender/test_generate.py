@@ -310,6 +310,19 @@ def test_the_timer_does_the_same(addon, monkeypatch):
     assert "a red mug" in bpy.data.objects
 
 
+def test_a_picture_that_can_not_be_shown_does_not_stop_the_job(addon, monkeypatch):
+    def broken(_picture):
+        raise RuntimeError("no picture")
+
+    monkeypatch.setattr(part("pictures"), "show", broken)
+    session().generate({"prompt": "a red mug"}, part("pending").Place())
+    for _ in range(2000):
+        if part("runtime")._tick() is None:
+            break
+        part("runtime").time.sleep(0.01)
+    assert "a red mug" in bpy.data.objects
+
+
 def test_a_hand_on_the_scene_is_waited_for(addon, monkeypatch):
     importer = part("importer")
     occupied = ["Ready: comes when you let go"]

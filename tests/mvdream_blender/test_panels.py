@@ -92,6 +92,7 @@ def test_working(addon):
     assert ("progress", (), {"factor": 0.5, "text": "50 %  about 30 s left"}) in seen
     assert operators(seen) == ["mvdream.cancel"]
     assert "Shaping the object, step 5 of 10" in labels(seen)
+    assert "Making: slow" in labels(seen)
     session().cancel()
 
 
@@ -113,6 +114,14 @@ def test_the_whole_error_with_its_button(addon):
 def test_unfinished_jobs_can_be_resumed_or_discarded(addon):
     session().unfinished = [part("pending").PendingJob("7", "a red mug", part("pending").Place(), 1)]
     assert operators(draw())[-2:] == ["mvdream.resume", "mvdream.forget"]
+
+
+def test_many_unfinished_jobs_do_not_fill_the_panel(addon):
+    place = part("pending").Place()
+    session().unfinished = [part("pending").PendingJob(str(number), "a mug", place, 1) for number in range(5)]
+    seen = draw()
+    assert operators(seen).count("mvdream.resume") == 3
+    assert labels(seen)[-1] == "and 2 more"
 
 
 def test_generate_waits_for_what_is_under_way(addon):
