@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`python -m backend convert`: an original MVDream checkpoint becomes a model folder."""
+"""`python -m backend convert`: a published checkpoint becomes a model folder."""
 
 from __future__ import annotations
 
 import argparse
-import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backend.commands.progress_bar import ProgressBar
+from backend.progress import Progress
+
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_PARTS = {"unet": "UNet", "vae": "autoencoder", "text": "text encoder"}
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -17,11 +22,19 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "convert",
         help="turn an original MVDream checkpoint into a model folder",
-        description="Turn an original MVDream checkpoint into a model folder. "
+        description="Turn an original MVDream checkpoint, or a diffusers-style folder of one, into a"
+        " model folder. "
         "Put the folder where MVDREAM_MODELS points to use it by name.",
     )
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=".safetensors or .pt file")
-    parser.add_argument("--config", type=Path, required=True, metavar="YAML", help="its configuration")
+    parser.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help=".pt, .ckpt or .safetensors file, or a folder"
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="YAML",
+        help="its configuration; the published checkpoints are recognized without",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder to write")
     parser.add_argument("--half", action="store_true", help="store 16-bit weights: half the size on disk")
 
@@ -30,17 +43,32 @@ def run(args: argparse.Namespace) -> int:
     """Convert. Raises UserError for files that are missing, broken or do not belong together."""
     import torch
 
-    from backend.diffusion.convert import convert
-    from backend.diffusion.storage import save
+    from backend.diffusion.convert import convert_file, model_name
 
-    model = convert(args.checkpoint, args.config, name=_model_name(args.out))
-    save(model, args.out, dtype=torch.float16 if args.half else None)
-    print(f"{args.out}: {', '.join(model.parts)}")  # noqa: T201
-    if model.text is None:
-        print("The text encoder is not converted yet: prompts can't be encoded with this model.")  # noqa: T201
+    with ProgressBar() as bar:
+        report = _Report(bar)
+        convert_file(
+            args.checkpoint,
+            args.out,
+            config=args.config,
+            name=model_name(args.out),
+            dtype=torch.float16 if args.half else None,
+            report=report,
+        )
+    print(f"{args.out}: {', '.join(_PARTS[part] for part in report.parts)}")  # noqa: T201
+    if "text" not in report.parts:
+        print("The checkpoint holds no text encoder: prompts can't be encoded with this model.")  # noqa: T201
     return 0
 
 
-def _model_name(folder: Path) -> str:
-    """The folder's name made fit to be a model's name."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", folder.resolve().name).strip("-") or "converted"
+class _Report:
+    """Shows how many bytes are written, and remembers which parts there were."""
+
+    def __init__(self, bar: ProgressBar) -> None:
+        self.bar, self.start, self.parts = bar, time.monotonic(), dict[str, None]()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        self.parts[stage] = None
+        seconds = (time.monotonic() - self.start) * (total - done) / done
+        message = f"Converting: {_PARTS[stage]} ({done / 10**6:,.0f} of {total / 10**6:,.0f} MB)"
+        self.bar(Progress("convert", fraction=done / total, seconds_left=seconds, message=message))

@@ -1,110 +1,139 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Original MVDream checkpoint + YAML -> MultiViewDiffusion."""
+"""Published checkpoints to model folders: the original layout, and folders that others made."""
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
 
+from backend.diffusion.config import CONFIG_FILE
+from backend.diffusion.folder_swap import replace_folder
 from backend.diffusion.model import MultiViewDiffusion
-from backend.diffusion.original.config import OriginalModel, read_yaml
-from backend.diffusion.original.keys import TEXT_PREFIX, unet_names, vae_names
-from backend.diffusion.schedule import NoiseSchedule
-from backend.diffusion.weights import name_some
+from backend.diffusion.part_modules import place_positions, stored_name
+from backend.diffusion.plan import Part, Plan
+from backend.diffusion.safetensors_writer import SafetensorsWriter, size
+from backend.diffusion.text import TextEncoder
 from backend.errors import UserError
 
-SCHEDULE_BUFFERS = {
-    "betas", "alphas_cumprod", "alphas_cumprod_prev", "sqrt_alphas_cumprod", "sqrt_one_minus_alphas_cumprod",
-    "log_one_minus_alphas_cumprod", "sqrt_recip_alphas_cumprod", "sqrt_recipm1_alphas_cumprod",
-    "posterior_variance", "posterior_log_variance_clipped", "posterior_mean_coef1", "posterior_mean_coef2",
-}  # fmt: skip
+Report = Callable[[str, int, int], None]
+# Folder and weights file of each part, as diffusers and transformers name them.
+PLACES = {
+    "unet": ("unet", "diffusion_pytorch_model.safetensors"),
+    "vae": ("vae", "diffusion_pytorch_model.safetensors"),
+    "text": ("text_encoder", "model.safetensors"),
+}
+_SPARE_BYTES = 50 * 2**20  # for the tokenizer, and so that the disk is not filled to the brim
 
 
-def convert(checkpoint: str | Path, config: str | Path, name: str | None = None) -> MultiViewDiffusion:
-    """The model in an original checkpoint (`.safetensors`, or `.pt` of plain tensors): float32, on the CPU.
+def convert_file(
+    checkpoint: Path,
+    out: Path,
+    *,
+    config: Path | None = None,
+    name: str | None = None,
+    dtype: torch.dtype | None = None,
+    report: Report | None = None,
+) -> None:
+    """Write the model in `checkpoint` as a folder that `load` reads. Takes little memory: a tensor at a time.
 
-    config: the YAML that belongs to it. name: of the new model, the checkpoint's file name by default.
-    The text tower (cond_stage_model) is not converted yet, so `.text` is None. float32 weights stay mapped
-    from the file. Raises UserError naming the file and the missing, unexpected or misshapen keys.
+    checkpoint: a file in the original layout (.pt, .ckpt, .safetensors), or a folder in that of
+    `ashawkey/mvdream-sd2.1-diffusers` or in diffusers' own. config: the YAML of an original file; without it
+    the architecture is read off the tensors' shapes, which works where the number of attention heads is
+    known: a text context 1024 wide means heads of 64 channels (2.1), one of 768 means 8 heads (1.5). name: of
+    the model, by default the folder's. dtype: precision on disk, by default that of the file. report(stage,
+    done, total): called after each tensor with the part's name ("unet", "vae", "text") and bytes; what it
+    raises ends the conversion.
+
+    The folder is written beside `out` and then renamed, so `out` is never half a model; an earlier model
+    there is replaced. Raises UserError for each thing that can be wrong with the file, the folder or the
+    disk.
     """
+    plan = plan_conversion(checkpoint, config, name or model_name(out))
+    layouts = {part.name: part.layout(dtype) for part in plan.parts.values()}
+    total = sum(size(layout) for layout in layouts.values())
+    with replace_folder(out, total + _SPARE_BYTES) as folder:
+        done = 0
+
+        def wrote(stage: str, count: int) -> None:
+            nonlocal done
+            done += count
+            if report is not None:
+                report(stage, done, total)
+
+        for part in plan.parts.values():
+            _write_part(part, folder, dtype, wrote)
+        if plan.tokenizer is not None:
+            (folder / "tokenizer").mkdir()
+            for file, text in plan.tokenizer.files().items():
+                (folder / "tokenizer" / file).write_text(text, encoding="utf-8")
+        (folder / CONFIG_FILE).write_text(plan.config.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def convert(
+    checkpoint: str | Path, config: str | Path | None = None, name: str | None = None
+) -> MultiViewDiffusion:
+    """The same in memory: float32, on the CPU. Tensors of a float32 file stay mapped from it."""
     checkpoint = Path(checkpoint)
-    original = read_yaml(Path(config))
-    weights = read_checkpoint(checkpoint)
-    try:
-        return convert_weights(original, weights, name or checkpoint.stem)
-    except UserError as error:
-        raise UserError(f"{checkpoint} does not fit {config}: {error}") from error
+    plan = plan_conversion(
+        checkpoint, None if config is None else Path(config), name or model_name(checkpoint)
+    )
+    return assemble(plan)
 
 
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """All tensors of a checkpoint by name, memory-mapped. Never runs code from a pickle. Raises UserError."""
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as file:
-                return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        data = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except FileNotFoundError:
-        raise UserError(f"There is no checkpoint {path}.") from None
-    except (OSError, RuntimeError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"The checkpoint {path} can't be read as plain tensors: {reason}") from error
-    data = data.get("state_dict", data) if isinstance(data, dict) else data
-    if not isinstance(data, dict) or not all(isinstance(value, Tensor) for value in data.values()):
-        raise UserError(f"The checkpoint {path} is not a plain dictionary of tensors.")
-    return data
+def plan_conversion(checkpoint: Path, config: Path | None, name: str) -> Plan:
+    """What will go where. Raises UserError if anything is missing, unknown or misshapen."""
+    if checkpoint.is_dir():
+        from backend.diffusion.foreign_folders import plan_folder
+
+        if config is not None:
+            raise UserError(f"{checkpoint} is a folder, which has its own configuration: leave out {config}.")
+        return plan_folder(checkpoint, name)
+    from backend.diffusion.original.layout import plan_original
+
+    return plan_original(checkpoint, config, name)
 
 
-def convert_weights(original: OriginalModel, weights: Mapping[str, Tensor], name: str) -> MultiViewDiffusion:
-    """The same from tensors by name. Raises UserError naming the keys that are wrong."""
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-
-    with torch.device("meta"):
-        unet, vae = UNet2DConditionModel(**original.unet), AutoencoderKL(**original.vae)
-    maps = [(unet, unet_names(original, unet.state_dict())), (vae, vae_names(original, vae.state_dict()))]
-    known = {key for _, names in maps for key in names.values()}
-    check_keys(known, weights)
-    _check_schedule(original, weights)
-    for module, names in maps:
-        _fill(module, names, weights)
-    config = original.model_config(name)
-    # The text tower, cond_stage_model.*, is OpenCLIP in 2.1 and CLIP in 1.5; its conversion belongs here.
-    return MultiViewDiffusion(config, unet, vae, text=None).freeze()
-
-
-def check_keys(known: set[str], weights: Mapping[str, Tensor]) -> None:
-    """Raises UserError unless all `known` keys are there, and else only schedule and text tower."""
-    if missing := sorted(known - weights.keys()):
-        raise UserError(f"it lacks {name_some(missing)}.")
-    extra = weights.keys() - known - SCHEDULE_BUFFERS
-    if surplus := sorted(key for key in extra if not key.startswith(TEXT_PREFIX)):
-        raise UserError(f"unexpected {name_some(surplus)}.")
+def assemble(
+    plan: Plan,
+    parts: Iterable[str] = tuple(PLACES),
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    skip: tuple[str, ...] = (),
+) -> MultiViewDiffusion:
+    """The model of a plan in memory. skip: beginnings of the autoencoder's parameters to leave out."""
+    found = {}
+    for part in (plan.parts[name] for name in parts if name in plan.parts):
+        left_out = skip if part.name == "vae" else ()
+        weights = {name: tensor.to(device) for name, tensor in part.tensors(dtype, left_out)}
+        for child in {name.split(".")[0] for name in left_out}:
+            setattr(part.module, child, None)
+        part.module.load_state_dict(weights, strict=True, assign=True)
+        found[part.name] = part.module
+    text = None
+    if "text" in found and plan.tokenizer is not None:
+        place_positions(found["text"], device)
+        text = TextEncoder(found["text"], plan.tokenizer)
+    return MultiViewDiffusion(plan.config, found.get("unet"), found.get("vae"), text).freeze()
 
 
-def _fill(module: nn.Module, names: Mapping[str, str], weights: Mapping[str, Tensor]) -> None:
-    state = {}
-    for key, wanted in module.state_dict().items():
-        tensor = weights[names[key]].to(torch.float32)
-        # 1x1 convolutions in the original autoencoder's attention are linear layers here.
-        if tensor.ndim == 4 and wanted.ndim == 2 and tensor.shape[2:] == (1, 1):
-            tensor = tensor[:, :, 0, 0]
-        if tensor.shape != wanted.shape:
-            raise UserError(
-                f"{names[key]} has shape {list(tensor.shape)} where {list(wanted.shape)} is expected."
-            )
-        state[key] = tensor
-    module.load_state_dict(state, strict=True, assign=True)
+def model_name(path: Path) -> str:
+    """The name of a file or folder made fit to be a model's name."""
+    stem = path.resolve().name if path.suffix not in (".pt", ".ckpt", ".safetensors") else path.stem
+    return re.sub(r"[^A-Za-z0-9._]+", "-", stem).strip("-._") or "converted"
 
 
-def _check_schedule(original: OriginalModel, weights: Mapping[str, Tensor]) -> None:
-    stored = weights.get("alphas_cumprod")
-    if stored is None:
-        return
-    ours = NoiseSchedule(original.schedule).alphas_cumprod
-    if stored.shape != ours.shape or not torch.allclose(stored.float(), ours, rtol=1e-4, atol=1e-6):
-        raise UserError("the noise schedule in alphas_cumprod is not the one the configuration describes.")
+def _write_part(
+    part: Part, folder: Path, dtype: torch.dtype | None, wrote: Callable[[str, int], None]
+) -> None:
+    home = folder / PLACES[part.name][0]
+    home.mkdir()
+    (home / "config.json").write_text(json.dumps(part.config, indent=1, default=str) + "\n", encoding="utf-8")
+    layout = {stored_name(part.name, name): entry for name, entry in part.layout(dtype).items()}
+    with SafetensorsWriter(home / PLACES[part.name][1], layout) as writer:
+        for name, tensor in part.tensors(dtype):
+            writer.write(stored_name(part.name, name), tensor)
+            wrote(part.name, tensor.numel() * tensor.element_size())

@@ -16,10 +16,19 @@ from torch import Tensor, nn
 
 from backend.diffusion.attention import make_multi_view
 from backend.diffusion.config import CONFIG_FILE, read_config
+from backend.diffusion.convert import assemble, model_name
+from backend.diffusion.foreign_folders import is_foreign, load_tokenizer, plan_folder
 from backend.diffusion.model import MultiViewDiffusion
+from backend.diffusion.part_modules import (
+    TEXT_MODEL,
+    diffusers_config,
+    place_positions,
+    stored_name,
+    text_module,
+)
 from backend.diffusion.registry import resolve
 from backend.diffusion.text import TextEncoder
-from backend.diffusion.tokenizer import VOCABULARY_FILE, WordTokenizer
+from backend.diffusion.tokenizer import Tokenizer
 from backend.diffusion.weights import fill_from_file
 from backend.errors import UserError
 
@@ -29,28 +38,37 @@ VAE_ENCODER = "vae_encoder"
 
 _DIFFUSERS_WEIGHTS = "diffusion_pytorch_model.safetensors"
 _TEXT_WEIGHTS = "model.safetensors"
-# Releases of transformers disagree on this prefix inside the module; on disk it has always been there.
-_TEXT_PREFIX = "text_model."
+_TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json")
+_DECODER = ("decoder.", "post_quant_conv.")
 
 
 def load(
     path_or_name: str | Path,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
-    parts: Iterable[str] = PARTS,
+    parts: Iterable[str] | None = None,
 ) -> MultiViewDiffusion:
     """The model in a folder, or a known model by name, frozen and in evaluation mode.
 
-    parts: any of "unet", "vae" (or "vae_encoder": without its decoder) and "text". Weights are cast from
-    whatever precision the files have. Raises UserError for an unknown name and for a folder that is
-    incomplete or broken, naming the file.
+    parts: any of "unet", "vae" (or "vae_encoder": without its decoder) and "text"; by default all, where a
+    model that was converted from a file without a text tower has no "text". Weights are cast from whatever
+    precision the files have. Folders in diffusers' layout that others made are read too (see
+    `foreign_folders`). Raises UserError for an unknown name and for a folder that is incomplete or broken,
+    naming the file.
     """
-    wanted = set(parts)
+    wanted = set(PARTS if parts is None else parts)
     unknown = wanted - {*PARTS, VAE_ENCODER}
     if unknown:
         raise ValueError(f"unknown parts {sorted(unknown)}")
     folder = resolve(path_or_name)
+    if is_foreign(folder):
+        return _load_foreign(folder, device, dtype, wanted)
     config = read_config(folder)
+    if not (folder / "text_encoder").exists() and not (folder / "tokenizer").exists():
+        if parts is None:
+            wanted.discard("text")
+        elif "text" in wanted:
+            raise UserError(f"The model in {folder} has no text encoder, so it can't read prompts.")
     decoder = "vae" in wanted
     model = MultiViewDiffusion(
         config,
@@ -74,14 +92,14 @@ def save(model: MultiViewDiffusion, folder: str | Path, dtype: torch.dtype | Non
         (folder / CONFIG_FILE).unlink(missing_ok=True)
         for name, part in model.parts.items():
             if name != "text":
-                config = _diffusers_config(part)
+                config = diffusers_config(part)
                 _write_part(folder / name, config, part.state_dict(), _DIFFUSERS_WEIGHTS, dtype)
         if model.text is not None:
             state = model.text.model.state_dict()
-            weights = {_TEXT_PREFIX + key.removeprefix(_TEXT_PREFIX): value for key, value in state.items()}
+            weights = {stored_name("text", key): value for key, value in state.items()}
             config = model.text.model.config.to_dict()
             _write_part(folder / "text_encoder", config, weights, _TEXT_WEIGHTS, dtype)
-            _write_text(folder / "tokenizer" / VOCABULARY_FILE, model.text.tokenizer.to_json())
+            _write_tokenizer(folder / "tokenizer", model.text.tokenizer)
         _write_text(folder / CONFIG_FILE, model.config.model_dump_json(indent=1) + "\n")
     except (OSError, SafetensorError) as error:
         raise UserError(f"The model can't be saved to {folder}: {error}.") from error
@@ -99,7 +117,7 @@ def _load_vae(folder: Path, device: torch.device | str, dtype: torch.dtype, deco
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
     vae = _build(folder, AutoencoderKL.from_config)
-    ignore = () if decoder else ("decoder.", "post_quant_conv.")
+    ignore = () if decoder else _DECODER
     if not decoder:
         vae.decoder = vae.post_quant_conv = None
     fill_from_file(vae, folder / _DIFFUSERS_WEIGHTS, device, dtype, ignore)
@@ -107,20 +125,25 @@ def _load_vae(folder: Path, device: torch.device | str, dtype: torch.dtype, deco
 
 
 def _load_text(folder: Path, device: torch.device | str, dtype: torch.dtype) -> TextEncoder:
-    from transformers.models.clip.configuration_clip import CLIPTextConfig
-    from transformers.models.clip.modeling_clip import CLIPTextModel
-
-    tokenizer = WordTokenizer.load(folder / "tokenizer")
+    tokenizer = load_tokenizer(folder / "tokenizer")
     home = folder / "text_encoder"
-    model = _build(home, lambda config: CLIPTextModel(CLIPTextConfig(**config)))
-    for module in model.modules():
-        if hasattr(module, "position_ids"):  # never stored, so the empty skeleton needs it made
-            module.position_ids = torch.arange(model.config.max_position_embeddings, device=device)[None]
-    fill_from_file(model, home / _TEXT_WEIGHTS, device, dtype, prefix=_TEXT_PREFIX)
+    model = _build(home, text_module)
+    place_positions(model, device)
+    fill_from_file(model, home / _TEXT_WEIGHTS, device, dtype, prefix=TEXT_MODEL)
     room = (model.config.vocab_size, model.config.max_position_embeddings)
     if len(tokenizer) > room[0] or tokenizer.length > room[1]:
         raise UserError(f"The model in {folder} is broken: its tokenizer does not fit its text encoder.")
     return TextEncoder(model, tokenizer)
+
+
+def _load_foreign(
+    folder: Path, device: torch.device | str, dtype: torch.dtype, wanted: set[str]
+) -> MultiViewDiffusion:
+    parts = {"vae" if part == VAE_ENCODER else part for part in wanted}
+    plan = plan_folder(folder, model_name(folder))
+    return assemble(
+        plan, [part for part in PARTS if part in parts], device, dtype, () if "vae" in wanted else _DECODER
+    )
 
 
 def _build(folder: Path, make: Callable[[dict[str, Any]], nn.Module]) -> Any:
@@ -136,10 +159,6 @@ def _build(folder: Path, make: Callable[[dict[str, Any]], nn.Module]) -> Any:
         raise UserError(f"The model file {path} is broken: {error}.") from error
 
 
-def _diffusers_config(module: Any) -> dict[str, Any]:
-    return {"_class_name": type(module).__name__, **{k: v for k, v in module.config.items() if k[0] != "_"}}
-
-
 def _write_part(
     folder: Path, config: dict[str, Any], weights: dict[str, Tensor], name: str, dtype: torch.dtype | None
 ) -> None:
@@ -152,6 +171,14 @@ def _write_part(
     save_file({key: stored(value) for key, value in weights.items()}, beside, metadata={"format": "pt"})
     os.replace(beside, folder / name)
     _write_text(folder / "config.json", json.dumps(config, indent=1, default=str) + "\n")
+
+
+def _write_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:
+    files = tokenizer.files()
+    for name in set(_TOKENIZER_FILES) - set(files):  # another tokenizer's would be taken for this one's
+        (folder / name).unlink(missing_ok=True)
+    for name, text in files.items():
+        _write_text(folder / name, text)
 
 
 def _write_text(path: Path, text: str) -> None:

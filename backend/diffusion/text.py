@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from backend.diffusion.tokenizer import WordTokenizer
+from backend.diffusion.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from transformers.models.clip.modeling_clip import CLIPTextModel
 
 
 class TextEncoder(nn.Module):
-    """CLIP text transformer behind a word-level tokenizer.
+    """CLIP text transformer behind a tokenizer: of words (small models) or byte pairs (published ones).
 
     Training calls `tokenize` once and `forward` with gradients; everything else calls `encode`.
     """
 
-    def __init__(self, model: CLIPTextModel, tokenizer: WordTokenizer) -> None:
+    def __init__(self, model: CLIPTextModel, tokenizer: Tokenizer) -> None:
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer

@@ -7,12 +7,28 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from backend.errors import UserError
 
 VOCABULARY_FILE = "vocab.json"
 PAD, START, END = "[pad]", "[start]", "[end]"
 _WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
+
+
+class Tokenizer(Protocol):
+    """What a text encoder needs: WordTokenizer (this file) or ClipTokenizer."""
+
+    length: int
+
+    def __len__(self) -> int:
+        """Size of the vocabulary."""
+
+    def encode(self, prompt: str, allow_empty: bool = False) -> list[int]:
+        """The `length` token ids of a prompt. May raise UserError."""
+
+    def files(self) -> dict[str, str]:
+        """Names and texts of the files of its folder."""
 
 
 class WordTokenizer:
@@ -91,6 +107,10 @@ class WordTokenizer:
             raise UserError(f"The model is incomplete: {path} is missing.") from None
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise UserError(f"The model file {path} is broken: {error}.") from error
+
+    def files(self) -> dict[str, str]:
+        """Names and texts of the files that `load` reads."""
+        return {VOCABULARY_FILE: self.to_json()}
 
     def to_json(self) -> str:
         """The text of `vocab.json`."""

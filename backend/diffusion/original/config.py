@@ -20,6 +20,7 @@ _UNET_OFF = {
     "disable_self_attentions": None, "disable_middle_self_attn": False, "conv_resample": True,
     "use_spatial_transformer": True, "num_heads_upsample": -1,
 }  # fmt: skip
+_GROUPS = 32  # of every group normalization
 _VAE_OFF = {
     "double_z": True,
     "attn_type": "vanilla",
@@ -27,6 +28,20 @@ _VAE_OFF = {
     "tanh_out": False,
     "resamp_with_conv": True,
 }
+
+
+OPEN_CLIP, CLIP, NO_TEXT = "open_clip", "clip", "none"
+_TEXT_TARGETS = {"FrozenOpenCLIPEmbedder": OPEN_CLIP, "FrozenCLIPEmbedder": CLIP, "Identity": NO_TEXT}
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """What is known of the text tower. None: as the checkpoint has it, used as the published model of its
+    kind does (OpenCLIP "penultimate", CLIP "last")."""
+
+    kind: str | None = None
+    layer: str | None = None
+    heads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,7 @@ class OriginalModel:
     vae: dict[str, Any]
     image_size: int
     schedule: ScheduleConfig
+    text: TextOptions = TextOptions()
 
     def model_config(self, name: str) -> ModelConfig:
         """What `mvdream.json` will say."""
@@ -66,45 +82,84 @@ def parse(params: Mapping[str, Any]) -> OriginalModel:
         raise UserError(f"parameterization {params['parameterization']!r} is not supported, only 'eps'.")
     unet = params["unet_config"]["params"]
     first_stage = params["first_stage_config"]["params"]
-    vae = _vae(first_stage["ddconfig"], first_stage["embed_dim"], params.get("scale_factor", 0.18215))
+    vae = parse_vae(first_stage["ddconfig"], first_stage["embed_dim"], params.get("scale_factor", 0.18215))
     return OriginalModel(
-        unet=_unet(unet),
+        unet=parse_unet(unet),
         vae=vae,
         image_size=int(unet["image_size"]) * 2 ** (len(vae["block_out_channels"]) - 1),
         schedule=ScheduleConfig(
             linear_start=params["linear_start"], linear_end=params["linear_end"], steps=params["timesteps"]
         ),
+        text=_text(params.get("cond_stage_config")),
     )
 
 
-def _unet(options: Mapping[str, Any]) -> dict[str, Any]:
+def _text(section: Mapping[str, Any] | None) -> TextOptions:
+    if section is None:
+        return TextOptions()
+    kind = _TEXT_TARGETS.get(section["target"].rpartition(".")[2])
+    if kind is None:
+        raise UserError(f"cond_stage_config: {section['target']} is not supported.")
+    options = section.get("params") or {}
+    layer = options.get("layer", "last")
+    if layer not in (("last", "penultimate") if kind == OPEN_CLIP else ("last",)):
+        raise UserError(f"cond_stage_config: layer = {layer} is not supported.")
+    return TextOptions(kind, layer, options.get("heads"))
+
+
+def parse_unet(options: Mapping[str, Any]) -> dict[str, Any]:
+    """UNet2DConditionModel's arguments from `unet_config.params`. Raises as `parse` does."""
     _refuse(options, _UNET_OFF, "unet_config")
     if options["camera_dim"] != 16:
         raise UserError(f"camera_dim {options['camera_dim']} is not supported: the camera is 16 numbers.")
-    widths = [int(options["model_channels"]) * int(factor) for factor in options["channel_mult"]]
+    if options["channel_mult"][0] != 1:
+        # The original can't run it either: its last convolution wants model_channels.
+        raise UserError(f"channel_mult {options['channel_mult']} must begin with 1.")
+    widths = _widths(options["model_channels"], options["channel_mult"], "unet_config")
     levels = len(widths)
     attends = [2**level in options["attention_resolutions"] for level in range(levels)]
     return {
         "sample_size": options["image_size"],
         "in_channels": options["in_channels"],
         "out_channels": options["out_channels"],
-        "block_out_channels": tuple(widths),
+        "block_out_channels": widths,
         "layers_per_block": _per_level(options["num_res_blocks"], levels),
         "down_block_types": tuple("CrossAttnDownBlock2D" if yes else "DownBlock2D" for yes in attends),
         "up_block_types": tuple("CrossAttnUpBlock2D" if yes else "UpBlock2D" for yes in reversed(attends)),
         # diffusers calls the number of heads "attention_head_dim", and keeps the name for compatibility.
-        "attention_head_dim": tuple(_heads(options, width) for width in widths),
+        "attention_head_dim": tuple(
+            _heads(options, width, used) for width, used in zip(widths, [*attends[:-1], True], strict=True)
+        ),
         "transformer_layers_per_block": _per_level(options.get("transformer_depth", 1), levels),
-        "cross_attention_dim": options["context_dim"],
+        "cross_attention_dim": _context(options["context_dim"]),
         "use_linear_projection": bool(options.get("use_linear_in_transformer", False)),
         "class_embed_type": "projection",
         "projection_class_embeddings_input_dim": 16,
-        "norm_num_groups": 32,
+        "norm_num_groups": _GROUPS,
     }
 
 
-def _heads(options: Mapping[str, Any], width: int) -> int:
-    """Heads of a level: a fixed width each (2.1) or a fixed number (1.5)."""
+def _widths(base: int, factors: list[int], section: str) -> tuple[int, ...]:
+    widths = tuple(int(base) * int(factor) for factor in factors)
+    if unfit := [width for width in widths if width < 1 or width % _GROUPS]:
+        raise UserError(
+            f"{section}: a level of {unfit[0]} channels has not {_GROUPS} equal groups to normalize."
+        )
+    return widths
+
+
+def _context(width: int | list[int]) -> int:
+    """A list names the context of each transformer layer: here they all read the same."""
+    widths = {width} if isinstance(width, int) else set(width)
+    if len(widths) != 1:
+        raise UserError(f"context_dim {width} is not supported: all layers must read the same context.")
+    return int(widths.pop())
+
+
+def _heads(options: Mapping[str, Any], width: int, used: bool = True) -> int:
+    """Heads of a level: a fixed width each (2.1) or a fixed number (1.5); 1 where there is no attention."""
+    if not used:
+        return 1
     head_width = options.get("num_head_channels", -1)
     if head_width != -1:
         if width % head_width:
@@ -118,27 +173,33 @@ def _heads(options: Mapping[str, Any], width: int) -> int:
     return heads
 
 
-def _vae(options: Mapping[str, Any], embed_dim: int, scale: float) -> dict[str, Any]:
+def parse_vae(options: Mapping[str, Any], embed_dim: int, scale: float) -> dict[str, Any]:
+    """AutoencoderKL's arguments from `first_stage_config.params`. Raises as `parse` does."""
     _refuse(options, _VAE_OFF, "first_stage_config")
-    widths = [int(options["ch"]) * int(factor) for factor in options["ch_mult"]]
+    if options["ch_mult"][0] != 1:
+        raise UserError(f"first_stage_config: ch_mult {options['ch_mult']} must begin with 1.")
+    widths = _widths(options["ch"], options["ch_mult"], "first_stage_config")
     levels = len(widths)
     if embed_dim != options["z_channels"]:
         raise UserError(
             f"embed_dim {embed_dim} differs from z_channels {options['z_channels']}: not supported."
         )
-    if {int(options["resolution"]) >> level for level in range(levels)} & set(options["attn_resolutions"]):
-        raise UserError("attn_resolutions: attention outside the middle of the autoencoder is not supported.")
+    attends = [int(options["resolution"]) >> level in options["attn_resolutions"] for level in range(levels)]
     return {
         "in_channels": options["in_channels"],
         "out_channels": options["out_ch"],
         "latent_channels": options["z_channels"],
-        "block_out_channels": tuple(widths),
+        "block_out_channels": widths,
         "layers_per_block": options["num_res_blocks"],
-        "down_block_types": ("DownEncoderBlock2D",) * levels,
-        "up_block_types": ("UpDecoderBlock2D",) * levels,
+        "down_block_types": tuple(
+            "AttnDownEncoderBlock2D" if yes else "DownEncoderBlock2D" for yes in attends
+        ),
+        "up_block_types": tuple(
+            "AttnUpDecoderBlock2D" if yes else "UpDecoderBlock2D" for yes in attends[::-1]
+        ),
         "sample_size": options["resolution"],
         "scaling_factor": scale,
-        "norm_num_groups": 32,
+        "norm_num_groups": _GROUPS,
     }
 
 

@@ -97,8 +97,10 @@ def _vae_blocks(model: OriginalModel) -> Pairs:
         down, up = f"encoder.down.{level}", f"decoder.up.{last - level}"
         for layer in range(layers):
             yield f"encoder.down_blocks.{level}.resnets.{layer}", f"{down}.block.{layer}"
+            yield f"encoder.down_blocks.{level}.attentions.{layer}", f"{down}.attn.{layer}"
         for layer in range(layers + 1):
             yield f"decoder.up_blocks.{level}.resnets.{layer}", f"{up}.block.{layer}"
+            yield f"decoder.up_blocks.{level}.attentions.{layer}", f"{up}.attn.{layer}"
         if level != last:
             yield f"encoder.down_blocks.{level}.downsamplers.0.conv", f"{down}.downsample.conv"
             yield f"decoder.up_blocks.{level}.upsamplers.0.conv", f"{up}.upsample.conv"

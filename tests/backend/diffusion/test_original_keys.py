@@ -8,9 +8,9 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from backend.diffusion.convert import SCHEDULE_BUFFERS, check_keys
 from backend.diffusion.original.config import OriginalModel, parse
 from backend.diffusion.original.keys import unet_names, vae_names
+from backend.diffusion.original.layout import SCHEDULE_BUFFERS, check_keys
 from backend.errors import UserError
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "checkpoint_keys"
@@ -122,7 +122,10 @@ def test_upsampling_follows_attention_where_a_level_has_it() -> None:
         ({"use_scale_shift_norm": True}, {}, "use_scale_shift_norm"),
         ({"num_head_channels": 48}, {}, "num_head_channels 48"),
         ({"num_res_blocks": [2, 2]}, {}, "4 levels"),
-        ({}, {"attn_resolutions": [64]}, "attn_resolutions"),
+        ({"context_dim": [96, 64]}, {}, "context_dim"),
+        ({"channel_mult": [2, 4]}, {}, "channel_mult"),
+        ({"model_channels": 40}, {}, "40 channels"),
+        ({}, {"ch_mult": [2, 2]}, "ch_mult"),
         ({}, {"z_channels": 8}, "embed_dim"),
     ],
 )
@@ -134,7 +137,6 @@ def test_what_can_not_be_expressed_is_refused_by_name(unet, vae, message) -> Non
 def test_missing_and_unexpected_keys_are_named() -> None:
     known = {f"k{i}" for i in range(9)}
     with pytest.raises(UserError, match=r"lacks k0, k1, k2, k3, k4 and 4 more"):
-        check_keys(known, {})
-    weights = dict.fromkeys([*known, "betas", "cond_stage_model.x", "lora.up"])
+        check_keys(known, set(), set())
     with pytest.raises(UserError, match=r"unexpected lora\.up\."):
-        check_keys(known, weights)
+        check_keys(known, {"betas"}, {*known, "betas", "lora.up"})

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The three networks of a model as modules without memory for weights, and their config.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+# Releases of transformers disagree on this prefix inside the module; on disk it has always been there.
+TEXT_MODEL = "text_model."
+
+
+def text_module(config: Mapping[str, Any]) -> Any:
+    """transformers' CLIPTextModel on the meta device."""
+    from transformers.models.clip.configuration_clip import CLIPTextConfig
+    from transformers.models.clip.modeling_clip import CLIPTextModel
+
+    with torch.device("meta"):
+        return CLIPTextModel(CLIPTextConfig(**config))
+
+
+def place_positions(module: nn.Module, device: torch.device | str) -> None:
+    """Make the table of positions of a text model that was built on the meta device: it is never stored."""
+    for part in module.modules():
+        if hasattr(part, "position_ids"):
+            count = part.position_embedding.num_embeddings  # type: ignore[union-attr]
+            part.position_ids = torch.arange(count, device=device)[None]  # type: ignore[arg-type]
+
+
+def text_config(module: Any) -> dict[str, Any]:
+    """The config.json of a text model."""
+    return module.config.to_dict()
+
+
+def diffusers_config(module: Any) -> dict[str, Any]:
+    """The config.json of a diffusers module."""
+    return {"_class_name": type(module).__name__, **{k: v for k, v in module.config.items() if k[0] != "_"}}
+
+
+def stored_name(part: str, name: str) -> str:
+    """What a parameter of a part is called in its file."""
+    return TEXT_MODEL + name.removeprefix(TEXT_MODEL) if part == "text" else name
