@@ -100,7 +100,7 @@ class Transfer:
 
         timeout = httpx2.Timeout(self._patience.stall, connect=self._patience.answer)
         # Redirected to another host, the session leaves the token out.
-        headers = _headers(with_token=True) | {"Accept-Encoding": "identity"}
+        headers = _headers() | {"Accept-Encoding": "identity"}
         if self._position:
             headers["Range"] = f"bytes={self._position}-"
         with get_session().stream("GET", self._url, headers=headers, timeout=timeout) as response:
@@ -119,13 +119,11 @@ class Transfer:
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
-def _headers(with_token: bool = False) -> dict[str, str]:
+def _headers() -> dict[str, str]:
+    """Who asks, with the stored login or $HF_TOKEN, unless the user switched that off."""
     from huggingface_hub.utils import build_hf_headers
 
-    # None is the stored login or $HF_TOKEN, unless the user switched that off; False is none.
-    return build_hf_headers(
-        token=None if with_token else False, library_name="mvdream-blender", library_version=__version__
-    )
+    return build_hf_headers(library_name="mvdream-blender", library_version=__version__)
 
 
 def _start(content_range: str | None) -> int:

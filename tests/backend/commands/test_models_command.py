@@ -49,13 +49,22 @@ def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "backend", "models", *words]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
 def test_a_download_from_the_command_line(hub: HubServer, environment: dict, home: Path) -> None:
     """Broken off once, finished by the same command: two processes, one file."""
     # What a file is shows in its content, whatever its name.
     hub.files[NAME] = TINY.read_bytes()
     hub.manners.stall_at = [200_000]
     words = command("download", "mvdream-sd15", "--config", str(YAML), "--half")
-    first = subprocess.Popen(words, env=environment, stdout=-1, stderr=-1, text=True)
+    first = subprocess.Popen(
+        words,
+        env=environment,
+        stdout=-1,
+        stderr=-1,
+        text=True,
+        # A runner started in the background of a shell ignores SIGINT, and its children would, too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     partials = home / ".downloads" / "mvdream-sd15"
     while sum(path.stat().st_size for path in partials.glob("*.partial")) < 200_000:
         assert first.poll() is None, first.communicate()

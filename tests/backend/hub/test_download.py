@@ -120,6 +120,9 @@ def test_cancelling_is_at_once(hub: HubServer, tmp_path: Path, where: str) -> No
     endless = Patience(answer=3600, stall=3600, retries=9, first_wait=3600, longest_wait=3600)
     with pytest.raises(Cancelled):
         fetch(tmp_path, report, cancelled=cancelled, patience=endless)
+    for thread in [thread for thread in threading.enumerate() if thread.name == "hub"]:
+        thread.join(30)
+        assert not thread.is_alive(), "the connection was not let go"
     if where != "while asking":
         kept = partial_of(tmp_path).read_bytes()
         assert 0 < len(kept) < len(CONTENT)
