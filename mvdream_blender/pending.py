@@ -7,6 +7,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .locks import FileLock
 from .processes import is_alive
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class PendingJobs:
         Raises:
             OSError: the record can't be written.
         """
+        _mark_alive(self.folder)
         _write(_file(self.folder, identifier), PendingJob(identifier, prompt, place, os.getpid(), backend))
 
     def remove(self, identifier: str) -> None:
@@ -84,19 +86,58 @@ class PendingJobs:
 
     def of_others(self) -> list[PendingJob]:
         """Jobs that other living Blenders follow."""
-        return [record for _, record in _records(self.folder) if not _is_free(record)]
+        return [record for _, record in _records(self.folder) if not _is_free(self.folder, record)]
 
     def orphans(self) -> list[PendingJob]:
         """Jobs that no living Blender but this one follows, newest first."""
-        return [record for _, record in _records(self.folder) if _is_free(record)]
+        return [record for _, record in _records(self.folder) if _is_free(self.folder, record)]
+
+    def close(self) -> None:
+        """This Blender goes: its jobs are free for the next one."""
+        mark = _mark(self.folder, os.getpid())
+        if lock := _held.pop(mark, None):
+            lock.release()
+            _remove(mark)
 
     @property
     def _discarded(self) -> Path:
         return self.folder / "discarded"
 
 
-def _is_free(record: PendingJob) -> bool:
-    return record.owner == os.getpid() or not is_alive(record.owner)
+# The number of a Blender that died may be another process's by now, most likely after the machine was started
+# anew. So each Blender with jobs holds a lock on a file of its own for as long as it lives.
+_held: dict[Path, FileLock] = {}
+
+
+def _mark(folder: Path, owner: int) -> Path:
+    return folder / f"owner-{owner}.lock"
+
+
+def _mark_alive(folder: Path) -> None:
+    mark = _mark(folder, os.getpid())
+    if mark not in _held:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(mark)
+        lock.acquire()
+        _held[mark] = lock
+
+
+def _is_free(folder: Path, record: PendingJob) -> bool:
+    if record.owner == os.getpid():
+        return True
+    mark = _mark(folder, record.owner)
+    if not is_alive(record.owner):
+        _remove(mark)
+        return True
+    if not mark.exists():
+        return False
+    lock = FileLock(mark)
+    try:
+        return lock.acquire()
+    except OSError:
+        return False
+    finally:
+        lock.release()
 
 
 def _file(folder: Path, identifier: str) -> Path:

@@ -194,6 +194,7 @@ class Session:
             self._task.close()
         self._task = None
         self.doing = ""
+        self._pending.close()
         if working or self._pending.of_others():
             self.backend.detach()
         else:
@@ -220,7 +221,7 @@ class Session:
     def _refuse_second(self) -> None:
         if self.doing == "install":
             raise MVDreamError("The backend is being installed. Try again when that is done.")
-        if self.doing in ("connect", "stop"):
+        if self.doing in ("connect", "stop", "discard"):
             raise MVDreamError("The backend is being started or stopped. Try again in a moment.")
         if self.doing == "generate" and self.job is not None:
             raise MVDreamError(

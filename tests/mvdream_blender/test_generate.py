@@ -213,6 +213,16 @@ def test_a_cancelled_job_does_not_spoil_what_comes_next(addon):
     assert bpy.ops.mvdream.stop_backend() == {"FINISHED"}
 
 
+def test_what_is_under_way_with_the_backend_is_not_pushed_aside(addon):
+    try:
+        for doing in ("connect", "stop", "discard"):
+            session().doing = doing
+            with pytest.raises(RuntimeError, match="started or stopped"):
+                bpy.ops.mvdream.generate(prompt="a red mug")
+    finally:
+        session().doing = ""
+
+
 def test_a_job_of_another_backend_is_not_lost(addon):
     Place = part("pending").Place
     session()._pending.add("job1", "far mug", Place(), "https://far.example")
@@ -328,11 +338,10 @@ def test_a_hand_on_the_scene_is_waited_for(addon, monkeypatch):
     occupied = ["Ready: comes when you let go"]
     monkeypatch.setattr(importer, "_occupied", lambda: occupied[0])
     session().generate({"prompt": "a red mug"}, part("pending").Place())
-    runtime_steps(lambda: session().job.phase is part("job").Phase.PLACING)
+    runtime_steps(lambda: session().job.headline == "Ready: comes when you let go")
     for _ in range(20):
         session().tick()
     assert len(bpy.data.objects) == 0
-    assert session().job.headline == "Ready: comes when you let go"
     occupied[0] = ""
     part("runtime").finish(30)
     assert "a red mug" in bpy.data.objects

@@ -3,6 +3,9 @@
 
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 from mvdream_blender.pending import PendingJob, PendingJobs, Place
 
@@ -36,6 +39,45 @@ def test_another_living_blenders_job_is_its_own(tmp_path):
     owned_by(jobs, "a", GONE)
     assert [record.id for record in jobs.orphans()] == ["a"]
     assert jobs.of_others() == []
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from mvdream_blender.locks import FileLock
+lock = FileLock(Path(sys.argv[1]))
+lock.acquire()
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_number_that_is_another_process_by_now_is_no_owner(tmp_path):
+    jobs = PendingJobs(tmp_path)
+    jobs.add("a", "x", Place())
+    owned_by(jobs, "a", os.getppid())
+    mark = tmp_path / f"owner-{os.getppid()}.lock"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(mark)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+    )
+    assert holder.stdout.readline() == b"held\n"
+    assert [record.id for record in jobs.of_others()] == ["a"]
+    # It dies, and its number goes on as somebody else's.
+    holder.kill()
+    holder.communicate()
+    assert [record.id for record in jobs.orphans()] == ["a"]
+
+
+def test_marks_of_life_do_not_pile_up(tmp_path):
+    jobs = PendingJobs(tmp_path)
+    jobs.add("a", "x", Place())
+    assert [file.name for file in tmp_path.glob("*.lock")] == [f"owner-{os.getpid()}.lock"]
+    jobs.close()
+    assert list(tmp_path.glob("*.lock")) == []
+    (tmp_path / f"owner-{GONE}.lock").touch()
+    owned_by(jobs, "a", GONE)
+    assert [record.id for record in jobs.orphans()] == ["a"]
+    assert list(tmp_path.glob("*.lock")) == []
 
 
 def test_a_record_that_vanishes_while_it_is_read_is_passed_over(tmp_path):
