@@ -72,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _quiet_others() -> None:
     """Verbose means this program's details, not every HTTP request and file lock of the libraries."""
-    for name in ("asyncio", "filelock", "httpcore", "httpx", "matplotlib", "numba", "PIL", "urllib3"):
+    for name in ("asyncio", "filelock", "httpcore2", "httpx2", "huggingface_hub", "PIL", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
