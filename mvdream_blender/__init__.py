@@ -4,6 +4,7 @@
 For scripts, also without a window:
 
     from bl_ext.user_default import mvdream_blender as mvdream
+    picture = mvdream.preview_views("a red mug", seed=3)
     mug = mvdream.generate("a red mug", seed=3)
 
 bpy is imported when it is needed and not before, so that the parts which do not need it can be used anywhere.
@@ -51,6 +52,38 @@ def generate(
     from . import scripting
 
     return scripting.generate(prompt, negative_prompt, seed, preset, timeout, progress)
+
+
+def preview_views(
+    prompt: str,
+    *,
+    negative_prompt: str = "",
+    seed: int = 0,
+    timeout: float | None = None,
+    progress: "Callable[[Job], None] | None" = None,
+) -> Path:
+    """Have the model draw a prompt from four sides and wait for the picture: seconds before minutes.
+
+    It blocks the window if there is one; `bpy.ops.mvdream.preview_views` does not.
+
+    Args:
+        prompt: what to show, such as "a red mug".
+        negative_prompt: what to keep away from; "" for what suits the model.
+        seed: 0 to 2**31 - 1; the same seed gives the same picture on the same machine.
+        timeout: seconds it may take; None for no limit. What is running then is cancelled.
+        progress: as for `generate`.
+
+    Returns:
+        A PNG with the views side by side: from the front, then counter-clockwise seen from above. The newest
+        20 are kept.
+
+    Raises:
+        RuntimeError: the add-on is not enabled, is busy, or there can be no picture; the message says why.
+        TimeoutError: it took longer than `timeout`.
+    """
+    from . import scripting
+
+    return scripting.preview_views(prompt, negative_prompt, seed, timeout, progress)
 
 
 def mesh_file(generated: "bpy.types.Object") -> Path | None:

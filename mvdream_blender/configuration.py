@@ -59,6 +59,16 @@ class Configuration:
         environment = self.environment
         return environment.python if environment.ready else None
 
+    @property
+    def installed(self) -> bool:
+        """Whether a backend can be started, or is elsewhere."""
+        if self.remote_url:
+            return True
+        try:
+            return self.backend_python() is not None
+        except MVDreamError:
+            return False
+
 
 def source_folder() -> Path:
     """The folder that holds `backend`: the add-on's own in the built extension, its parent in a checkout."""

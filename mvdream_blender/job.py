@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The state of one generation, as the panel and a script see it. Never imports bpy."""
+"""The state of one job, as the panel and a script see it. Never imports bpy."""
 
 import enum
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from typing import Any
 
 STAGES = {
     "load": "Loading the model",
+    "sample": "Sampling the views",
     "distil": "Shaping the object",
     "mesh": "Extracting the mesh",
     "texture": "Painting the texture",
@@ -41,7 +42,7 @@ _PHASES = {
 
 @dataclass
 class Job:
-    """One generation.
+    """One job of the backend.
 
     Attributes:
         prompt: what the user asked for.

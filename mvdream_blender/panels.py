@@ -9,6 +9,7 @@ import bpy
 from . import pictures, runtime, wrapping
 from .errors import MVDreamError
 from .session import Session
+from .viewing import Views
 
 # Error's remedy -> operator. "preferences" is Blender's own.
 _FIXES = {"install": "mvdream.install_backend", "restart": "mvdream.restart_backend"}
@@ -31,7 +32,7 @@ class MVDREAM_PT_generate(_Sidebar, bpy.types.Panel):
         if session is None:
             return
         _draw_inputs(self.layout, context.scene.mvdream)
-        if session.doing == "generate":
+        if session.making:
             _draw_job(self.layout, session, _letters(context))
         else:
             _draw_start(self.layout, session)
@@ -39,6 +40,8 @@ class MVDREAM_PT_generate(_Sidebar, bpy.types.Panel):
             _draw_lines(self.layout, session.job.note, _letters(context), "INFO")
         if session.error is not None:
             _draw_error(self.layout, session.error, _letters(context))
+        if session.views is not None:
+            _draw_views(self.layout, session.views, context.scene.mvdream, _letters(context))
         if session.unfinished:
             _draw_unfinished(self.layout, session, _letters(context))
 
@@ -101,7 +104,9 @@ def _draw_inputs(layout: bpy.types.UILayout, inputs: bpy.types.PropertyGroup) ->
     column.use_property_decorate = False
     column.prop(inputs, "prompt")
     column.prop(inputs, "negative_prompt", text="Without")
-    column.prop(inputs, "seed")
+    row = column.row(align=True)
+    row.prop(inputs, "seed")
+    row.operator("mvdream.new_seed", text="", icon="FILE_REFRESH")
     column.prop(inputs, "preset")
 
 
@@ -111,6 +116,7 @@ def _draw_start(layout: bpy.types.UILayout, session: Session) -> None:
     row.enabled = not session.busy
     if session.installed:
         row.operator("mvdream.generate", icon="OUTLINER_OB_MESH")
+        row.operator("mvdream.preview_views", icon="IMAGE_DATA")
     else:
         row.operator("mvdream.install_backend", icon="IMPORT")
 
@@ -120,15 +126,33 @@ def _draw_job(layout: bpy.types.UILayout, session: Session, letters: int) -> Non
     if job is None:
         return
     # The inputs above may be for the next one by now, or belong to another scene.
-    _draw_lines(layout, f"Making: {job.prompt}", letters)
+    doing = "Views of" if session.doing == "views" else "Making"
+    _draw_lines(layout, f"{doing}: {job.prompt}", letters)
     layout.label(text=job.headline)
     layout.progress(factor=job.fraction, text=f"{round(job.fraction * 100)} %  {job.time_left}".strip())
-    icon = pictures.icon()
+    icon = pictures.icon(session.preview)
     if icon:
         layout.template_icon(icon_value=icon, scale=8.0)
     row = layout.row()
     row.enabled = not job.cancel_asked
     row.operator("mvdream.cancel", icon="CANCEL")
+
+
+def _draw_views(
+    layout: bpy.types.UILayout, views: Views, inputs: bpy.types.PropertyGroup, letters: int
+) -> None:
+    """Two by two: the four in a row would be too small to judge in a sidebar."""
+    box = layout.box()
+    _draw_lines(box, f"Views of: {views.prompt}", letters, "IMAGE_DATA")
+    icons = [icon for icon in map(pictures.icon, views.parts) if icon]
+    for first in range(0, len(icons), 2):
+        row = box.row(align=True)
+        for icon in icons[first : first + 2]:
+            row.template_icon(icon_value=icon, scale=5.0)
+    row = box.row()
+    row.label(text=f"Seed {views.seed}")
+    if views.seed != inputs.seed:
+        row.operator("mvdream.use_seed")
 
 
 def _draw_installation(layout: bpy.types.UILayout, session: Session, letters: int) -> None:

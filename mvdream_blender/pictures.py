@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The live picture of the job for the panel. Loaded by the timer, never while drawing."""
+"""Pictures for the panel: of the job under way, of views. Loaded by the timer, never while drawing."""
 
 from pathlib import Path
 
@@ -7,29 +7,30 @@ import bpy
 import bpy.utils.previews
 
 _collection: bpy.utils.previews.ImagePreviewCollection | None = None
-_shown = ""
+_shown: set[str] = set()
 
 
-def show(picture: Path | None) -> None:
-    """Make `picture` the one to draw; None for none."""
+def show(*pictures: Path | None) -> None:
+    """Make `pictures` the ones that can be drawn; None stands for none."""
     global _collection, _shown
-    name = "" if picture is None else str(picture)
-    if name == _shown or bpy.app.background:
+    wanted = {str(picture) for picture in pictures if picture is not None}
+    if wanted == _shown or bpy.app.background:
         return
     if _collection is None:
         _collection = bpy.utils.previews.new()
     _collection.clear()
-    _shown = name
-    if picture is not None and picture.is_file():
-        # Reading the size makes Blender load the file now, so that drawing does not have to.
-        _ = _collection.load(name, name, "IMAGE").icon_size[0]
+    _shown = wanted
+    for name in wanted:
+        if Path(name).is_file():
+            # Reading the size makes Blender load the file now, so that drawing does not have to.
+            _ = _collection.load(name, name, "IMAGE").icon_size[0]
 
 
-def icon() -> int:
-    """The picture's icon, 0 for none."""
-    if _collection is None or _shown not in _collection:
+def icon(picture: Path | None) -> int:
+    """The icon of a picture that is shown, 0 for none."""
+    if _collection is None or picture is None or str(picture) not in _collection:
         return 0
-    return _collection[_shown].icon_id
+    return _collection[str(picture)].icon_id
 
 
 def clear() -> None:
@@ -37,4 +38,4 @@ def clear() -> None:
     global _collection, _shown
     if _collection is not None:
         bpy.utils.previews.remove(_collection)
-    _collection, _shown = None, ""
+    _collection, _shown = None, set()

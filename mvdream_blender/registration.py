@@ -5,7 +5,7 @@ import bpy
 
 from . import panels, pictures, properties, runtime
 from .importer import MVDREAM_OT_import_result
-from .operators import backend, dataset, jobs
+from .operators import backend, dataset, jobs, views
 from .operators.generate import MVDREAM_OT_generate
 from .preferences import MVDREAM_AP_preferences
 
@@ -13,6 +13,7 @@ CLASSES = (
     MVDREAM_AP_preferences,
     MVDREAM_OT_generate,
     MVDREAM_OT_import_result,
+    *views.CLASSES,
     *jobs.CLASSES,
     *backend.CLASSES,
     *dataset.CLASSES,

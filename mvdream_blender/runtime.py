@@ -81,7 +81,7 @@ def finish(timeout: float | None = None, news: Callable[[], object] = lambda: No
         TimeoutError: it took longer than `timeout` seconds; it is cancelled.
     """
     current = session()
-    generating = current.doing == "generate"
+    making = current.making
     limit = None if timeout is None else time.monotonic() + timeout
     seen = -1
     try:
@@ -98,7 +98,7 @@ def finish(timeout: float | None = None, news: Callable[[], object] = lambda: No
     if current.error is not None:
         raise current.error
     news()
-    if generating and current.job is not None and current.job.cancel_asked:
+    if making and current.job is not None and current.job.cancel_asked:
         raise Cancelled("Cancelled.")
 
 
@@ -118,7 +118,7 @@ def _tick() -> float | None:
     if _session.revision != _shown_revision:
         _shown_revision = _session.revision
         try:
-            pictures.show(_session.preview)
+            pictures.show(_session.preview, *(_session.views.parts if _session.views else ()))
             _redraw()
         except Exception:
             # Blender drops a timer that raises, and the job would stand still for a picture.

@@ -10,6 +10,7 @@ from . import runtime
 from .errors import MVDreamError
 from .generation import result_file
 from .job import Job
+from .viewing import views_settings
 
 
 def generate(
@@ -29,6 +30,24 @@ def generate(
     except MVDreamError as error:
         raise RuntimeError(str(error)) from None
     return bpy.data.objects[session.object_name]
+
+
+def preview_views(
+    prompt: str,
+    negative_prompt: str,
+    seed: int,
+    timeout: float | None,
+    progress: Callable[[Job], None] | None,
+) -> Path:
+    """See `mvdream_blender.preview_views`."""
+    session = runtime.session()
+    try:
+        session.preview_views(views_settings(prompt, negative_prompt, seed))
+        runtime.finish(timeout, lambda: progress and session.job and progress(session.job))
+    except MVDreamError as error:
+        raise RuntimeError(str(error)) from None
+    assert session.views is not None
+    return session.views.picture
 
 
 def mesh_file(generated: bpy.types.Object) -> Path | None:

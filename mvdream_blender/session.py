@@ -12,21 +12,24 @@ from .configuration import Configuration, version
 from .connection import Connection
 from .environment import InstallProgress
 from .errors import Cancelled, MVDreamError
+from .following import Follower
 from .generation import Deliver, Generation
 from .job import Job, Phase
 from .pending import PendingJob, PendingJobs, Place
 from .tasks import Steps, Task
+from .viewing import Viewing, Views
 
 log = logging.getLogger(__name__)
 
-Doing = Literal["", "generate", "install", "connect", "stop", "discard"]
+Doing = Literal["", "generate", "views", "install", "connect", "stop", "discard"]
 
 
 class Session:
     """One per Blender. Work is started here and driven by `tick`; the panel reads the attributes.
 
     Attributes:
-        job: the newest generation's state; None before the first.
+        job: the state of the newest generation or preview of views; None before the first.
+        views: the newest finished preview of views; None before the first.
         doing: what is under way; "" for nothing.
         installing: progress of an installation under way; None otherwise.
         error: what went wrong last; None once something new was started.
@@ -37,13 +40,14 @@ class Session:
         self.configuration = configuration
         self.deliver = deliver
         self.job: Job | None = None
+        self.views: Views | None = None
         self.installing: InstallProgress | None = None
         self.error: MVDreamError | None = None
         self.revision = 0
         self.object_name = ""
         self.backend = BackendProcess(configuration.source, configuration.data, version())
         self.doing: Doing = ""
-        self._generation: Generation | None = None
+        self._follower: Follower | None = None
         self._task: Task[Any] | None = None
         self.unfinished: list[PendingJob] = []
         self.refresh()
@@ -58,11 +62,16 @@ class Session:
     @property
     def preview(self) -> Path | None:
         """The newest picture of the job."""
-        return None if self._generation is None else self._generation.preview
+        return None if self._follower is None else self._follower.preview
+
+    @property
+    def making(self) -> bool:
+        """True while a job of the backend is under way."""
+        return self.doing in ("generate", "views")
 
     def refresh(self) -> None:
         """Look at the disk again: what is installed, and which jobs were left behind."""
-        self.installed = self._is_installed()
+        self.installed = self.configuration.installed
         self.unfinished = [] if self.busy else self._pending.orphans()
         self.backend.look()
         self._changed()
@@ -75,8 +84,17 @@ class Session:
         Raises:
             MVDreamError: something is under way already.
         """
-        job = Job(str(settings.get("prompt", "")), dict(settings))
-        self._begin(self._generation_for(job, place))
+        self._begin(Job(str(settings.get("prompt", "")), dict(settings)), place)
+
+    def preview_views(self, settings: dict[str, Any]) -> None:
+        """Start a preview of views, which ends up in `views`.
+
+        Raises:
+            MVDreamError: something is under way already.
+        """
+        self._refuse_second()
+        viewing = Viewing(job=Job(str(settings.get("prompt", "")), dict(settings)), **self._surroundings())
+        self._follow("views", viewing, self._views_steps(viewing))
 
     def pick_up(self, pending: PendingJob, restart: bool = False) -> None:
         """Go on with a job that was left behind, starting the backend where it is gone or has to be new.
@@ -95,7 +113,7 @@ class Session:
         place = pending.place
         if pending.owner != os.getpid():
             place = replace(place, scene_uid=0)  # it was another Blender's
-        self._begin(self._generation_for(job, place), True, restart)
+        self._begin(job, place, True, restart)
 
     def restart(self) -> None:
         """End the backend, start it anew, and go on with the job that this Blender lost with it.
@@ -147,7 +165,7 @@ class Session:
                 "in Preferences > System > Network > Allow Online Access, then install again.",
                 fix="install",
             )
-        if self._is_installed() and not self.installed:
+        if self.configuration.installed and not self.installed:
             self.refresh()
             raise MVDreamError("Another Blender has installed the backend meanwhile: go ahead.")
         self.installing = InstallProgress()
@@ -157,13 +175,12 @@ class Session:
         """Stop what is under way: at once before the backend knows of the job, else by asking the backend."""
         if self._task is None:
             return
-        generation = self._generation if self.doing == "generate" else None
-        if generation is not None and generation.submitted:
-            generation.job.cancel_asked = True
-            self._changed()
-            return
-        if generation is not None:
-            generation.job.phase = Phase.CANCELLED
+        if self.making and self._follower is not None:
+            if self._follower.submitted:
+                self._follower.job.cancel_asked = True
+                self._changed()
+                return
+            self._follower.job.phase = Phase.CANCELLED
         self._task.close()
         self._end()
 
@@ -189,7 +206,7 @@ class Session:
 
     def close(self) -> None:
         """Drop everything, for the add-on is going. A backend that is at work, for anyone, stays."""
-        working = self.doing == "generate" and self._generation is not None and self._generation.submitted
+        working = self.doing == "generate" and self._follower is not None and self._follower.submitted
         if self._task is not None:
             self._task.close()
         self._task = None
@@ -210,38 +227,38 @@ class Session:
     def _connection(self) -> Connection:
         return Connection(self.configuration, self.backend, self._pending)
 
-    def _is_installed(self) -> bool:
-        if self.configuration.remote_url:
-            return True
-        try:
-            return self.configuration.backend_python() is not None
-        except MVDreamError:
-            return False
-
     def _refuse_second(self) -> None:
         if self.doing == "install":
             raise MVDreamError("The backend is being installed. Try again when that is done.")
         if self.doing in ("connect", "stop", "discard"):
             raise MVDreamError("The backend is being started or stopped. Try again in a moment.")
-        if self.doing == "generate" and self.job is not None:
+        if self.making and self.job is not None:
             raise MVDreamError(
                 f'MVDream is still making "{self.job.prompt}". Wait for it, or cancel it first.'
             )
 
-    def _generation_for(self, job: Job, place: Place) -> Generation:
-        self._refuse_second()
+    def _surroundings(self) -> dict[str, Any]:
+        """What every follower of a job needs."""
         remote = self.configuration.remote_url
-        folder, local = self.configuration.user_folder, None if remote else self.backend
-        return Generation(
-            job, place, folder, self._pending, self.deliver, self._changed, local, remote=remote
-        )
+        return {
+            "folder": self.configuration.user_folder,
+            "pending": self._pending,
+            "changed": self._changed,
+            "backend": None if remote else self.backend,
+            "remote": remote,
+        }
 
-    def _begin(self, generation: Generation, pick_up: bool = False, restart: bool = False) -> None:
+    def _begin(self, job: Job, place: Place, pick_up: bool = False, restart: bool = False) -> None:
+        self._refuse_second()
+        generation = Generation(job=job, place=place, deliver=self.deliver, **self._surroundings())
         self.object_name = ""
+        self._follow("generate", generation, self._generation_steps(generation, pick_up, restart))
+
+    def _follow(self, doing: Doing, follower: Follower, steps: Steps[Any]) -> None:
         self.unfinished = []
-        self._generation = generation
-        self.job = generation.job
-        self._start("generate", self._generation_steps(generation, pick_up, restart))
+        self._follower = follower
+        self.job = follower.job
+        self._start(doing, steps)
 
     def _start(self, doing: Doing, steps: Steps[Any]) -> None:
         self.error = None
@@ -252,6 +269,10 @@ class Session:
     def _generation_steps(self, generation: Generation, pick_up: bool, restart: bool) -> Steps[str]:
         client = yield from self._connection.open(restart)
         return (yield from (generation.pick_up(client) if pick_up else generation.submit(client)))
+
+    def _views_steps(self, viewing: Viewing) -> Steps[None]:
+        client = yield from self._connection.open()
+        self.views = yield from viewing.submit(client)
 
     def _install_steps(self) -> Steps[None]:
         def report(progress: InstallProgress) -> None:
@@ -269,7 +290,7 @@ class Session:
         self.refresh()
 
     def _fail(self, error: MVDreamError) -> None:
-        if self.doing == "generate" and self.job is not None and not self.job.phase.ended:
+        if self.making and self.job is not None and not self.job.phase.ended:
             self.job.phase = Phase.FAILED
         self.error = error
         self._end()

@@ -3,7 +3,8 @@
 
 "" is refused, "fail ..." fails ("fail once ..." only the first time), "mistake ..." fails for good,
 "slow ..." runs until it is cancelled, "die once ..." kills the server the first time. Anything else is done
-after a few looks. Run as a program it takes the backend's command line.
+after a few looks: with a box, or with pictures where views were asked for. Run as a program it takes the
+backend's command line.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from small_glb import box, png
 
 VERSION = "0.1.0"
 LOOKS = 4
+PICTURES = {"views.png": (9, 9, 9)} | {f"view-{a:03d}.png": (0, 0, 50 + a // 2) for a in (0, 90, 180, 270)}
 
 
 class FakeBackend:
@@ -77,7 +79,8 @@ class FakeBackend:
         if parts[2:3] == ["files"]:
             if parts[3] not in job["files"]:
                 return 404, {"detail": "There is no such file."}
-            return 200, box() if parts[3] == "mesh.glb" else png((0, 60 * job["step"] % 256, 0))
+            colour = PICTURES.get(parts[3], (0, 60 * job["step"] % 256, 0))
+            return 200, box() if parts[3] == "mesh.glb" else png(colour)
         return 200, self.look(job)
 
     def submit(self, body: dict) -> tuple[int, object]:
@@ -109,12 +112,12 @@ class FakeBackend:
         step = job["step"] + 1
         job |= {
             "status": "running",
-            "stage": "distil",
+            "stage": "sample" if job["kind"] == "views" else "distil",
             "step": step,
             "progress": min(1.0, step / LOOKS),
             "seconds_left": 9.0,
         }
-        job["files"] = ["preview.png"]
+        job["files"] = [] if job["kind"] == "views" else ["preview.png"]
         if prompt.startswith("slow"):
             job["progress"] = 0.5
         elif prompt.startswith("fail") and step >= 2:
@@ -129,7 +132,8 @@ class FakeBackend:
             sys.stderr.flush()
             os._exit(9)
         elif step >= LOOKS:
-            job |= {"status": "done", "files": ["preview.png", "mesh.glb"], "seconds_left": 0.0}
+            made = [*PICTURES] if job["kind"] == "views" else ["preview.png", "mesh.glb"]
+            job |= {"status": "done", "files": made, "seconds_left": 0.0}
         return self.save(job)
 
 

@@ -59,7 +59,7 @@ def session():
 
 def test_idle(addon):
     seen = draw()
-    assert operators(seen) == ["mvdream.generate"]
+    assert operators(seen) == ["mvdream.new_seed", "mvdream.generate", "mvdream.preview_views"]
     assert [arguments[1] for name, arguments, _ in seen if name == "prop"] == [
         "prompt",
         "negative_prompt",
@@ -71,7 +71,7 @@ def test_idle(addon):
 def test_not_installed_offers_to_install(addon, monkeypatch):
     monkeypatch.delenv("MVDREAM_BACKEND_PYTHON")
     session().refresh()
-    assert operators(draw()) == ["mvdream.install_backend"]
+    assert operators(draw()) == ["mvdream.new_seed", "mvdream.install_backend"]
     assert operators(draw("MVDREAM_PT_backend")) == ["mvdream.install_backend"]
 
 
@@ -90,10 +90,38 @@ def test_working(addon):
     )
     seen = draw()
     assert ("progress", (), {"factor": 0.5, "text": "50 %  about 30 s left"}) in seen
-    assert operators(seen) == ["mvdream.cancel"]
+    assert operators(seen) == ["mvdream.new_seed", "mvdream.cancel"]
     assert "Shaping the object, step 5 of 10" in labels(seen)
     assert "Making: slow" in labels(seen)
     session().cancel()
+
+
+def test_sampling_views(addon):
+    session().preview_views({"prompt": "slow"})
+    session().job.apply({"id": "1", "status": "running", "stage": "sample", "step": 5, "steps": 10})
+    seen = draw()
+    assert operators(seen) == ["mvdream.new_seed", "mvdream.cancel"]
+    assert "Views of: slow" in labels(seen)
+    assert "Sampling the views, step 5 of 10" in labels(seen)
+    session().cancel()
+
+
+def test_finished_views_are_shown_two_by_two_and_offer_their_seed(addon, monkeypatch, tmp_path):
+    parts = tuple(tmp_path / f"{number}.png" for number in range(1, 5))
+    icons = {path: number for number, path in enumerate(parts, start=1)}
+    monkeypatch.setattr(part("pictures"), "icon", lambda picture: icons.get(picture, 0))
+    session().views = part("viewing").Views("a red mug", 7, tmp_path / "views.png", parts)
+    seen = draw()
+    drawn = [name for name, _, _ in seen]
+    assert [values["icon_value"] for name, _, values in seen if name == "template_icon"] == [1, 2, 3, 4]
+    first = drawn.index("template_icon")
+    assert drawn[first : first + 5] == ["template_icon"] * 2 + ["row"] + ["template_icon"] * 2
+    assert "Views of: a red mug" in labels(seen)
+    assert "Seed 7" in labels(seen)
+    assert operators(seen)[-1] == "mvdream.use_seed"
+    bpy.context.scene.mvdream.seed = 7
+    assert "mvdream.use_seed" not in operators(draw())
+    session().views = None
 
 
 def test_the_whole_error_with_its_button(addon):
