@@ -71,7 +71,7 @@ def generate(
     write_text(folder / SETTINGS, settings.model_dump_json(indent=1, exclude_none=True))
 
     pace("load", message="Loading the model")
-    distillation = _start(settings)
+    distillation = _start(settings, pace)
     numbers = distillation.numbers
     identity = _identity(settings, distillation)
     if distillation.resume(folder / CHECKPOINT, identity):
@@ -94,22 +94,26 @@ def generate(
     return Result(folder / MESH, folder / PREVIEW, len(mesh.faces), dict(pace.seconds))
 
 
-def _start(settings: GenerateSettings) -> Distillation:
+def _start(settings: GenerateSettings, pace: Pacer) -> Distillation:
     """Loads the model, encodes the prompts once, and lets the text encoder go."""
     from backend.diffusion.config import read_config
     from backend.diffusion.storage import load
     from backend.distillation import Distillation
+    from backend.memory.planning import plan
 
     device = pick_device(settings.device)
     name = pick_model(settings.model, device.type)
     config = read_config(resolve(name))
     dtype = pick_dtype(device, config.image_size, settings.precision)
+    fit = plan(resolve(name), config.image_size, settings.resolve(config.image_size), device, dtype)
+    for sentence in fit.sentences:
+        log.warning("%s", sentence)
+    pace("load", message=" ".join([f"Loading the model {config.name}", *fit.sentences]))
     model: MultiViewDiffusion = load(name, device, dtype, parts=("unet", "vae_encoder", "text"))
     negative = config.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
     context, negative_context = model.encode_prompts([settings.prompt, negative]).split(1)
     model.drop_text_encoder()
-    numbers = settings.resolve(config.image_size)
-    return Distillation(model, context, negative_context, numbers, settings.seed)
+    return Distillation(model, context, negative_context, fit.numbers, settings.seed)
 
 
 def _distil(
@@ -161,11 +165,15 @@ def _texture(
 
 
 def _identity(settings: GenerateSettings, distillation: Distillation) -> str:
-    """A checkpoint may only be continued by a job that would have gone the same way."""
+    """A checkpoint may only be continued by a job that would have gone the same way.
+
+    The numbers as they were asked for: what memory made of them may differ from one start to the next.
+    """
+    config = distillation.guidance.model.config
     folder = resolve(pick_model(settings.model, distillation.device.type))
     weights = sorted(
         (file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in folder.rglob("*.*")
     )
     asked = (settings.prompt, settings.negative_prompt, settings.seed, str(folder), weights)
-    text = repr((__version__, asked, distillation.numbers))
+    text = repr((__version__, asked, settings.resolve(config.image_size)))
     return hashlib.sha256(text.encode()).hexdigest()
