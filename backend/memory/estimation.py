@@ -36,12 +36,16 @@ DENSE_BYTES = 121
 """Kept for a sample by a dense grid of 4 levels of 4; 8 more for each hidden unit of the networks."""
 HASH_BYTES, HASH_LEVEL_BYTES = 29, 105
 """The same by the hash grid in plain PyTorch: 1709 with 16 levels."""
-ANALYTIC_FACTOR = 6.1
-"""Normals from a second derivative keep the encoding's intermediates so many times."""
+TRITON_BYTES, TRITON_LEVEL_BYTES = 57, 8
+"""The same by its Triton kernels, which keep positions and features only: 185 with 16 levels."""
+ANALYTIC_FACTOR = 7.0
+"""Normals from a second derivative keep plain PyTorch's intermediates so many times."""
+ANALYTIC_TRITON_BYTES = 48
+"""With the kernels they keep the features' gradient, and this."""
 FINITE_POINTS = 4
 """Normals by finite differences ask for the density so many times more."""
-LOOK_BYTES = {"dense": 352, "hash": 676}
-"""Without gradients, for a point."""
+LOOK_BYTES = {"dense": 96, "hash": 164, "triton": 185}
+"""Without gradients, for a point, beside 8 for each hidden unit: 352 (dense) and 676 (hash) were measured."""
 
 MESH_CELL_BYTES, TEXEL_BYTES = 37, 92
 """Computer's memory while the surface is found and the texture is painted (256³ cells, 4096² texels)."""
@@ -85,15 +89,19 @@ class _Sampling:
     look: float
 
 
-def estimate(facts: ModelFacts, numbers: Numbers, itemsize: int, device_type: str) -> Need:
+def estimate(
+    facts: ModelFacts, numbers: Numbers, itemsize: int, device_type: str, triton: bool = False
+) -> Need:
     """What a job needs at its peak.
 
-    itemsize: bytes of a number in the networks (2 or 4); device_type: "cpu", "cuda" or "mps".
+    itemsize: bytes of a number in the networks (2 or 4); device_type: "cpu", "cuda" or "mps"; triton: whether
+    a hash grid runs on its kernels.
     """
     weights = itemsize * (facts.parameters["unet"] + facts.parameters["vae_encoder"])
     field = FLOAT * FIELD_COPIES * field_parameters(numbers, device_type)
+    sampling = _sampling(numbers, encoding_of(numbers, device_type), triton)
     step = max(
-        (_step(facts, numbers, itemsize, device_type, *stage) for stage in stages(numbers)),
+        (_step(facts, numbers, itemsize, sampling, *stage) for stage in stages(numbers)),
         key=lambda parts: sum(parts.values()),
     )
     # The text encoder is there before the first step and gone with it.
@@ -140,7 +148,7 @@ def field_parameters(numbers: Numbers, device_type: str) -> int:
 
 
 def _step(
-    facts: ModelFacts, numbers: Numbers, itemsize: int, device_type: str, views: int, size: int
+    facts: ModelFacts, numbers: Numbers, itemsize: int, sampling: _Sampling, views: int, size: int
 ) -> dict[str, int]:
     """The most that one step has at once beside weights and field."""
     encoder = round(views * facts.image_size**2 * facts.encoder_elements * itemsize)
@@ -148,7 +156,6 @@ def _step(
     unet = round(2 * views * facts.latent_size**2 * facts.unet_elements * itemsize)
     guidance = {"image encoder": encoder, "network": unet}
     all_rays = views * size * size
-    sampling = _sampling(numbers, device_type)
     rays = {"rays": RAY_BYTES * all_rays}
     chunk = numbers.ray_chunk
     if not 0 < chunk < all_rays:
@@ -166,14 +173,22 @@ def _samples(rays: int, numbers: Numbers, sampling: _Sampling, crowding: float) 
     return round(bins * (BIN_BYTES + crowding * max(look, kept)))
 
 
-def _sampling(numbers: Numbers, device_type: str) -> _Sampling:
-    kind = encoding_of(numbers, device_type)
-    encoding = DENSE_BYTES if kind == "dense" else HASH_BYTES + HASH_LEVEL_BYTES * numbers.hash_levels
-    kept = encoding + 8.0 * numbers.hidden
+def _sampling(numbers: Numbers, kind: str, triton: bool) -> _Sampling:
+    if kind == "hash" and triton:
+        kind = "triton"
+    levels, networks = numbers.hash_levels, 8.0 * numbers.hidden
+    encoding = {
+        "dense": DENSE_BYTES,
+        "hash": HASH_BYTES + HASH_LEVEL_BYTES * levels,
+        "triton": TRITON_BYTES + TRITON_LEVEL_BYTES * levels,
+    }[kind]
+    kept = encoding + networks
     if numbers.needs_normals:
-        analytic = numbers.normals == "analytic" or (numbers.normals == "auto" and kind == "hash")
-        if analytic:
-            kept = ANALYTIC_FACTOR * encoding + 12.0 * numbers.hidden
+        finite = numbers.normals == "finite" or (numbers.normals == "auto" and kind == "dense")
+        if finite:
+            kept += FINITE_POINTS * (encoding + networks / 2)
+        elif kind == "triton":
+            kept += ANALYTIC_TRITON_BYTES + TRITON_LEVEL_BYTES * levels + networks / 2
         else:
-            kept += FINITE_POINTS * (encoding + 4.0 * numbers.hidden)
-    return _Sampling(kept, LOOK_BYTES[kind])
+            kept = ANALYTIC_FACTOR * encoding + 1.5 * networks
+    return _Sampling(kept, LOOK_BYTES[kind] + networks)

@@ -31,9 +31,12 @@ def plan(
     """
     from backend.devices import title
     from backend.diffusion import registry
+    from backend.radiance.hash_grid import triton_is_there
+
+    triton = device.type == "cuda" and triton_is_there()
 
     def need_of(facts: ModelFacts) -> Callable[[Numbers], Need]:
-        return lambda candidate: estimate(facts, candidate, dtype.itemsize, device.type)
+        return lambda candidate: estimate(facts, candidate, dtype.itemsize, device.type, triton)
 
     others: dict[str, Need] = {}
     for entry in registry.models():

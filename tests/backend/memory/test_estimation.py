@@ -84,13 +84,26 @@ def test_parts_of_the_pictures_wait_for_the_guidance_to_be_over() -> None:
     assert "image encoder" not in larger
 
 
-def test_normals_cost() -> None:
-    def samples(**changes: object) -> int:
-        return estimate(FULL, replace(PAPER, ray_chunk=0, **changes), 2, "cuda").device["samples"]
+@pytest.mark.parametrize(
+    ("normals", "triton", "kept"),
+    # Counted with saved_tensors_hooks for 16 levels and 64 hidden units.
+    [
+        ("none", False, 2221),
+        ("analytic", False, 12701),
+        ("finite", False, 9941),
+        ("none", True, 697),
+        ("analytic", True, 1129),
+        ("finite", True, 2321),
+    ],
+)
+def test_what_is_kept_of_a_sample_as_measured(normals: str, triton: bool, kept: int) -> None:
+    numbers = PAPER if normals == "none" else replace(PAPER, orientation=1.0, normals=normals)
+    assert memory._sampling(numbers, "hash", triton).kept == pytest.approx(kept, rel=0.1)
 
-    assert (
-        samples(orientation=1.0, normals="analytic") > samples(orientation=1.0, normals="finite") > samples()
-    )
+
+def test_kernels_need_less() -> None:
+    plain, kernels = (estimate(FULL, PAPER, 2, "cuda", triton) for triton in (False, True))
+    assert kernels.device_total < plain.device_total
 
 
 def test_a_cpu_has_one_memory_and_the_mesh_may_be_the_peak() -> None:
