@@ -135,7 +135,8 @@ def _refusal(path: Path, reason: str) -> str:
     wanted = re.search(r"GLOBAL ([\w.]+)", reason)
     if wanted:
         return (
-            f"The checkpoint {path} is refused: it holds more than tensors, and reading it would run Python code"
+            f"The checkpoint {path} is refused: it holds more than tensors, and reading it would run"
+            " Python code"
             f" ({wanted[1]}). Nothing was run. Get it as .safetensors from someone you trust."
         )
     cause = re.search(r"WeightsUnpickler error: (.+)", reason)

@@ -31,7 +31,8 @@ INDEX_FILE = "model_index.json"
 _ENDINGS = (".safetensors", ".fp16.safetensors", ".bin", ".fp16.bin")
 # Names that older releases of diffusers gave the autoencoder's attention.
 _OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
-_TEXT_UNNEEDED = {TEXT_MODEL + "embeddings.position_ids", "text_projection.weight"}
+_POSITIONS = "embeddings.position_ids"
+_TEXT_UNNEEDED = {_POSITIONS, TEXT_MODEL + _POSITIONS, "text_projection.weight"}
 
 
 def is_foreign(folder: Path) -> bool:
@@ -113,7 +114,10 @@ def _text(folder: Path) -> Part:
         module = text_module(config)
     except (TypeError, ValueError, KeyError) as error:
         raise UserError(f"The model file {folder / 'config.json'} is broken: {error}.") from error
-    names = {key: stored_name("text", key) for key in module.state_dict()}
+    # Recent transformers write names without the prefix.
+    names = {key: key.removeprefix(TEXT_MODEL) for key in module.state_dict()}
+    if any(key.startswith(TEXT_MODEL) for key in file.tensors):
+        names = {key: stored_name("text", key) for key in names}
     return _part("text", folder, module, names, file, _TEXT_UNNEEDED)
 
 

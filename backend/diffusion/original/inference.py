@@ -19,7 +19,7 @@ _HEADS = {1024: {"num_head_channels": 64}, 768: {"num_heads": 8}}
 _LATENT_SIDE = 32  # of both published models: images of 256
 
 
-def infer(shapes: Shapes, schedule: ScheduleConfig) -> OriginalModel:
+def infer(shapes: Shapes, schedule: ScheduleConfig, heads: Mapping[str, int] | None = None) -> OriginalModel:
     """The model of a checkpoint with these tensors.
 
     Widths, depths, attention levels, the kind of projections, context and camera are all visible. The number
@@ -27,18 +27,16 @@ def infer(shapes: Shapes, schedule: ScheduleConfig) -> OriginalModel:
     and any other context needs the YAML. Neither is the scale of the latents: 0.18215, as in all of Stable
     Diffusion. Raises UserError naming what is missing.
     """
-    unet = infer_unet(
-        {key.removeprefix(UNET_PREFIX): s for key, s in shapes.items() if key.startswith(UNET_PREFIX)}
-    )
+    unet = {key.removeprefix(UNET_PREFIX): s for key, s in shapes.items() if key.startswith(UNET_PREFIX)}
     vae = {key.removeprefix(VAE_PREFIX): s for key, s in shapes.items() if key.startswith(VAE_PREFIX)}
+    denoiser = parse_unet(infer_unet(unet, heads))
     ours = parse_vae(*_vae(vae), 0.18215)
     side = _LATENT_SIDE * 2 ** (len(ours["block_out_channels"]) - 1)
-    return OriginalModel(parse_unet(unet), ours, side, schedule, TextOptions())
+    return OriginalModel(denoiser, ours, side, schedule, TextOptions())
 
 
 def infer_unet(shapes: Shapes, heads: Mapping[str, int] | None = None) -> dict[str, Any]:
-    """The options a YAML would have for a UNet with these tensors (no prefix). heads: num_heads or
-    num_head_channels where they are known. Raises UserError."""
+    """The options a YAML would have for a UNet with these tensors (no prefix). Raises UserError."""
     width, inputs = _shape(shapes, "input_blocks.0.0.weight", 4)[:2]
     levels = _levels(shapes)
     middle = _blocks(shapes, "middle_block.1")

@@ -13,7 +13,10 @@ import torch.nn.functional as F
 import yaml
 
 from backend.diffusion import load
+from backend.diffusion.config import ScheduleConfig
 from backend.diffusion.convert import convert_file
+from backend.diffusion.original.config import read_yaml
+from backend.diffusion.original.inference import infer
 
 
 class Reference:
@@ -256,6 +259,10 @@ def _no_grad():
         yield
 
 
+def known_heads(options):
+    return {name: options[name] for name in ("num_heads", "num_head_channels") if name in options}
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_networks_compute_what_the_reference_does(case, tmp_path, relative_error) -> None:
     unet_options, vae_options = {**UNET, **CASES[case][0]}, {**VAE, **CASES[case][1]}
@@ -267,14 +274,19 @@ def test_networks_compute_what_the_reference_does(case, tmp_path, relative_error
     eps = unet(x, t, context, camera, 2)
     image, z = torch.rand(1, 3, 32, 32), torch.randn(1, vae_options["z_channels"], 4, 4)
     mean, decoded = vae.mean(2 * image - 1), vae.decode(z)
-    torch.save({**unet.weights, **vae.weights}, tmp_path / "random.pt")
+    weights = {**unet.weights, **vae.weights}
+    torch.save(weights, tmp_path / "random.pt")
+    config = write_yaml(tmp_path / "c.yaml", unet_options, vae_options)
 
-    convert_file(
-        tmp_path / "random.pt",
-        tmp_path / "out",
-        config=write_yaml(tmp_path / "c.yaml", unet_options, vae_options),
-    )
+    convert_file(tmp_path / "random.pt", tmp_path / "out", config=config)
     model = load(tmp_path / "out")
     assert relative_error(model.predict_noise(x, t, context, camera, views=2), eps) < 1e-5
     assert relative_error(model.encode_images(image.permute(0, 2, 3, 1)), 0.2 * mean) < 1e-5
     assert relative_error(model.decode_latents(0.2 * z).permute(0, 3, 1, 2) * 2 - 1, decoded) < 1e-5
+
+    # All but the heads and the scale of the latents can be seen in the weights.
+    shapes = {key: tuple(value.shape) for key, value in weights.items()}
+    seen, described = infer(shapes, ScheduleConfig(), known_heads(unet_options)), read_yaml(config)
+    assert seen.unet == described.unet
+    assert {**seen.vae, "scaling_factor": 0.2} == described.vae
+    assert seen.image_size == described.image_size

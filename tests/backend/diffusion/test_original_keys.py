@@ -8,7 +8,9 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
+from backend.diffusion.config import ScheduleConfig
 from backend.diffusion.original.config import OriginalModel, parse
+from backend.diffusion.original.inference import infer
 from backend.diffusion.original.keys import unet_names, vae_names
 from backend.diffusion.original.layout import SCHEDULE_BUFFERS, check_keys
 from backend.errors import UserError
@@ -80,6 +82,23 @@ def test_what_is_left_over_is_schedule_and_text(name) -> None:
     left = {key for key, _, part, _ in published(name) if not part}
     assert left >= SCHEDULE_BUFFERS
     assert {key.split(".")[0] for key in left - SCHEDULE_BUFFERS} == {"cond_stage_model"}
+
+
+def test_published_checkpoints_need_no_configuration(name, original) -> None:
+    seen = infer({key: shape for key, shape, _, _ in published(name)}, ScheduleConfig())
+    assert seen == original
+
+
+def test_a_checkpoint_without_known_heads_does() -> None:
+    shapes = {key: shape for key, shape, _, _ in published("sd-v2.1-base-4view")}
+    other = {key: (*s[:-1], 640) if key.endswith("attn2.to_k.weight") else s for key, s in shapes.items()}
+    with pytest.raises(UserError, match=r"context is 640 wide\. Pass its YAML"):
+        infer(other, ScheduleConfig())
+    with pytest.raises(UserError, match=r"lacks model\.diffusion_model\.input_blocks\.0"):
+        infer({}, ScheduleConfig())
+    cut = {key: s for key, s in shapes.items() if not key.startswith("model.diffusion_model.input_blocks.4.")}
+    with pytest.raises(UserError, match=r"lacks model\.diffusion_model\.input_blocks\.4"):
+        infer(cut, ScheduleConfig())
 
 
 def test_heads_and_image_size(name, original) -> None:
