@@ -68,6 +68,23 @@ def pick_dtype(device: torch.device, image_size: int, wanted: str = "auto") -> t
     return dtype
 
 
+def pick_unet_dtype(device: torch.device, dtype: torch.dtype, wanted: str = "auto") -> torch.dtype:
+    """Precision of the UNet where the networks' is `dtype`: bfloat16 on a CPU with instructions for it.
+
+    It is never differentiated, and a pass of the small one took 83 ms instead of 233 on one core of an EPYC,
+    at a relative error of 0.3 %. The VAE's gradient gained nothing.
+    """
+    if wanted != "auto" or device.type != "cpu" or dtype != torch.float32:
+        return dtype
+    return torch.bfloat16 if _cpu_multiplies_bf16() else dtype
+
+
+def _cpu_multiplies_bf16() -> bool:
+    # PyTorch has no public name for it; where even these are missing, float32 it is.
+    questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in questions)
+
+
 def has_bf16(device: torch.device) -> bool:
     """Whether the device computes in bfloat16 itself.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from backend import __version__
 from backend import mesh as meshing
 from backend.default_model import pick_model
-from backend.devices import pick_device, pick_dtype
+from backend.devices import pick_device, pick_dtype, pick_unet_dtype
 from backend.diffusion.registry import resolve
 from backend.errors import Cancelled
 from backend.pacing import Pacer, Report
@@ -109,7 +109,9 @@ def _start(settings: GenerateSettings, pace: Pacer) -> Distillation:
     for sentence in fit.sentences:
         log.warning("%s", sentence)
     pace("load", message=" ".join([f"Loading the model {config.name}", *fit.sentences]))
-    model: MultiViewDiffusion = load(name, device, dtype, parts=("unet", "vae_encoder", "text"))
+    parts = ("unet", "vae_encoder", "text")
+    unet_dtype = pick_unet_dtype(device, dtype, settings.precision)
+    model: MultiViewDiffusion = load(name, device, dtype, parts, unet_dtype)
     negative = config.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
     context, negative_context = model.encode_prompts([settings.prompt, negative]).split(1)
     model.drop_text_encoder()

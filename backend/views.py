@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from backend.cameras import conditioning, orbit_views
 from backend.default_model import pick_model
-from backend.devices import pick_device, pick_dtype
+from backend.devices import pick_device, pick_dtype, pick_unet_dtype
 from backend.diffusion.config import read_config
 from backend.diffusion.registry import resolve
 from backend.diffusion.sampler import Sampler, decode, draw_noise
@@ -106,7 +106,8 @@ class _Sampling:
         config = read_config(resolve(name))
         dtype = pick_dtype(device, config.image_size, settings.precision)
         self.settings = settings
-        self.model: MultiViewDiffusion = load(name, device, dtype)
+        unet_dtype = pick_unet_dtype(device, dtype, settings.precision)
+        self.model: MultiViewDiffusion = load(name, device, dtype, unet_dtype=unet_dtype)
         negative = config.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
         contexts = self.model.encode_prompts([settings.prompt, negative])
         self.context, self.negative = contexts[:, None].expand(-1, config.views, -1, -1)

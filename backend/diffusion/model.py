@@ -55,8 +55,9 @@ class MultiViewDiffusion:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Floating point type of the parts."""
-        return next((next(part.parameters()).dtype for part in self.parts.values()), torch.float32)
+        """Floating point type of the parts; of the VAE where the UNet has another."""
+        parts = sorted(self.parts.items(), key=lambda named: named[0] == "unet")
+        return next((_type_of(part) for _, part in parts), torch.float32)
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -94,7 +95,7 @@ class MultiViewDiffusion:
             raise ValueError(f"a batch of {batch} is not made of groups of {views} views")
         if camera is None:
             camera = latents.new_zeros(batch, CAMERA_NUMBERS)
-        dtype = self.dtype
+        dtype = _type_of(unet)
         (eps,) = unet(
             latents.to(dtype),
             timesteps,
@@ -114,7 +115,7 @@ class MultiViewDiffusion:
         neither, the mean. Returns (B, C, h, w) float32.
         """
         vae = self._need("vae", self.vae)
-        pixels = images.permute(0, 3, 1, 2).to(self.dtype) * 2 - 1
+        pixels = images.permute(0, 3, 1, 2).to(_type_of(vae)) * 2 - 1
         posterior = vae.encode(pixels).latent_dist
         latents = posterior.mean.float()
         if noise is None and generator is not None:
@@ -127,7 +128,7 @@ class MultiViewDiffusion:
         """Scaled latents (B, C, h, w) to images (B, H, W, 3) float32, 0..1 but not clamped."""
         vae = self._need("vae", self.vae)
         self._need("vae decoder", vae.decoder)
-        pixels = vae.decode((latents / self._latent_scale).to(self.dtype)).sample
+        pixels = vae.decode((latents / self._latent_scale).to(_type_of(vae))).sample
         return (pixels.float() + 1).permute(0, 2, 3, 1) / 2
 
     def encode_prompts(self, prompts: Sequence[str]) -> Tensor:
@@ -152,3 +153,7 @@ class MultiViewDiffusion:
         if part is None:
             raise ValueError(f"this model was loaded without its {name}")
         return part
+
+
+def _type_of(part: nn.Module) -> torch.dtype:
+    return next(part.parameters()).dtype

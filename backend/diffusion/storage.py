@@ -47,14 +47,15 @@ def load(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     parts: Iterable[str] | None = None,
+    unet_dtype: torch.dtype | None = None,
 ) -> MultiViewDiffusion:
     """The model in a folder, or a known model by name, frozen and in evaluation mode.
 
     parts: any of "unet", "vae" (or "vae_encoder": without its decoder) and "text"; by default all, where a
     model that was converted from a file without a text tower has no "text". Weights are cast from whatever
-    precision the files have. Folders in diffusers' layout that others made are read too (see
-    `foreign_folders`). Raises UserError for an unknown name and for a folder that is incomplete or broken,
-    naming the file.
+    precision the files have to `dtype`, the UNet's to `unet_dtype` where that is given. Folders in diffusers'
+    layout that others made are read too (see `foreign_folders`). Raises UserError for an unknown name and for
+    a folder that is incomplete or broken, naming the file.
     """
     wanted = set(PARTS if parts is None else parts)
     unknown = wanted - {*PARTS, VAE_ENCODER}
@@ -62,7 +63,7 @@ def load(
         raise ValueError(f"unknown parts {sorted(unknown)}")
     folder = resolve(path_or_name)
     if is_foreign(folder):
-        return _load_foreign(folder, device, dtype, wanted)
+        return _cast_unet(_load_foreign(folder, device, dtype, wanted), unet_dtype)
     config = read_config(folder)
     if not (folder / "text_encoder").exists() and not (folder / "tokenizer").exists():
         if parts is None:
@@ -76,7 +77,7 @@ def load(
         vae=_load_vae(folder / "vae", device, dtype, decoder) if decoder or VAE_ENCODER in wanted else None,
         text=_load_text(folder, device, dtype) if "text" in wanted else None,
     )
-    return model.freeze()
+    return _cast_unet(model.freeze(), unet_dtype)
 
 
 def save(model: MultiViewDiffusion, folder: str | Path, dtype: torch.dtype | None = None) -> None:
@@ -186,3 +187,10 @@ def _write_text(path: Path, text: str) -> None:
     beside = path.with_name(path.name + ".partial")
     beside.write_text(text, encoding="utf-8")
     os.replace(beside, path)
+
+
+def _cast_unet(model: MultiViewDiffusion, dtype: torch.dtype | None) -> MultiViewDiffusion:
+    if dtype is not None and model.unet is not None:
+        # Called on the base class: diffusers' own `to` warns of a precision that is wanted here.
+        nn.Module.to(model.unet, dtype=dtype)
+    return model

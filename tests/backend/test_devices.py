@@ -191,3 +191,13 @@ def test_which_code_runs_on_which_card(capability: tuple[int, int], built: list[
 def test_what_multiplies_is_tried() -> None:
     assert devices._multiplies(torch.device("cpu"), torch.float16)
     assert not devices._multiplies(torch.device("cpu"), torch.bool)
+
+
+def test_the_unet_computes_in_bf16_on_a_cpu_that_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    monkeypatch.setattr(devices, "_cpu_multiplies_bf16", lambda: True)
+    assert devices.pick_unet_dtype(cpu, torch.float32) == torch.bfloat16
+    assert devices.pick_unet_dtype(cpu, torch.float32, "fp32") == torch.float32  # asked for
+    assert devices.pick_unet_dtype(cuda, torch.float32) == torch.float32
+    monkeypatch.setattr(devices, "_cpu_multiplies_bf16", lambda: False)
+    assert devices.pick_unet_dtype(cpu, torch.float32) == torch.float32

@@ -181,3 +181,19 @@ def test_light_modules_do_not_import_torch() -> None:
         " backend.commands.convert; sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_unet_may_have_its_own_precision() -> None:
+    plain, mixed = (
+        load("small", parts=("unet", "vae")),
+        load("small", parts=("unet", "vae"), unet_dtype=torch.bfloat16),
+    )
+    assert (mixed.unet.dtype, mixed.vae.dtype, mixed.dtype) == (torch.bfloat16, torch.float32, torch.float32)
+    generator = torch.Generator().manual_seed(0)
+    latents, context = torch.randn(4, 4, 16, 16, generator=generator), torch.zeros(4, 24, 128)
+    camera, t = torch.randn(4, 16, generator=generator), torch.full((4,), 500)
+    noise, same = (model.predict_noise(latents, t, context, camera) for model in (plain, mixed))
+    assert same.dtype == torch.float32
+    assert 0 < (same - noise).norm() / noise.norm() < 0.02
+    images = torch.rand(1, 64, 64, 3, generator=generator)
+    assert torch.equal(mixed.encode_images(images), plain.encode_images(images))
