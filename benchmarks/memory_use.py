@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a distillation step keeps in memory, part by part: where the constants in backend/memory.py come from.
+"""What a distillation step keeps in memory, part by part: where the constants in backend/memory come from.
 
     python benchmarks/memory_use.py [--device cuda] [--model small|sd21|sd15] [--dtype bf16]
 
@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import resource
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,8 @@ from backend.memory.estimation import estimate
 from backend.memory.facts import ModelFacts, encoder_elements, unet_elements
 from backend.radiance.dense_grid import DenseGrid
 from backend.radiance.field import RadianceField
-from backend.radiance.hash_grid import HashGrid
+from backend.radiance.hash_grid import HashGrid, triton_is_there
+from backend.radiance.normals import surface
 from backend.radiance.occupancy import OccupancyGrid
 from backend.radiance.rendering import render
 from backend.settings import PRESETS
@@ -219,6 +222,30 @@ def measure_field(device: torch.device) -> None:
             )
 
 
+def measure_samples(device: torch.device) -> None:
+    """Bytes kept for a sample and for a place on a ray, from two objects of different size."""
+    c2w = orbit_c2w(torch.tensor([0.0, 90.0, 180.0, 270.0]), torch.full((4,), 15.0), torch.full((4,), 2.2))
+    origins, directions = (x.to(device).reshape(-1, 3) for x in rays(c2w, torch.full((4,), 50.0), 24, 24))
+    axis = torch.linspace(-1, 1, 48)
+    radius = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij")).norm(dim=0)
+    for name, normals in itertools.product(("dense", "hash"), ("none", "finite", "analytic")):
+        if (name, normals) == ("dense", "analytic"):
+            continue  # it has no second derivative
+        field = RadianceField(DenseGrid() if name == "dense" else HashGrid(), hidden=64).to(device)
+        seen: list[tuple[int, int]] = []
+        for size in (0.3, 0.9):
+            occupancy = OccupancyGrid().to(device)
+            occupancy.mask.copy_(radius < size)
+            ask = partial(surface, normals=normals, epsilon=0.01)
+            with Saved(field.parameters()) as saved:
+                found = render(field, occupancy, origins, directions, samples=96, early_stop=0, surface=ask)
+            seen.append((int(found.samples), saved.bytes))
+        (few, small), (many, large) = seen
+        kept = (large - small) / (many - few)
+        place = (small - kept * few) / (origins.shape[0] * 96)
+        tell("sample", encoding=name, normals=normals, kept=round(kept), place=round(place))
+
+
 def measure_steps(unet: Any, vae: Any, size: int, itemsize: int) -> None:
     """Whole steps of the recipes, to check the sum of the parts. The object is a soft ball still."""
     model = MultiViewDiffusion(ModelConfig(name="measured", image_size=size), unet, vae)
@@ -245,7 +272,7 @@ def measure_steps(unet: Any, vae: Any, size: int, itemsize: int) -> None:
         before = torch.cuda.mem_get_info()[0]
         job = Distillation(model, context[0], context[1], numbers, seed=0)
         allocated = max(peak(model.device, job.step) or 0 for _ in range(4))
-        need = estimate(facts, numbers, itemsize, "cuda")
+        need = estimate(facts, numbers, itemsize, "cuda", triton_is_there())
         tell(
             name,
             changes=changes,
@@ -281,6 +308,7 @@ def main() -> None:
     measure_encoder(vae, size, device, dtype)
     measure_unet(unet, size, device, dtype)
     if arguments.field:
+        measure_samples(device)
         measure_field(device)
     if device.type == "cuda":
         measure_steps(unet, vae, size, dtype.itemsize)
