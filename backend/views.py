@@ -13,7 +13,7 @@ from backend.default_model import pick_model
 from backend.devices import pick_device, pick_dtype, pick_unet_dtype
 from backend.diffusion.config import read_config
 from backend.diffusion.registry import resolve
-from backend.diffusion.sampler import Sampler, decode, draw_noise
+from backend.diffusion.sampler import Sampler, before_grey, decode, draw_noise
 from backend.errors import Cancelled
 from backend.pacing import Pacer, Report
 from backend.view_pictures import Facts, ViewSet, write_sheet, write_views
@@ -127,6 +127,8 @@ class _Sampling:
         azimuths = tuple(round(azimuth) % 360 for azimuth in views.azimuth.tolist())
         for seed in range(settings.seed, settings.seed + settings.count):
             noise = draw_noise(model, seed)
+            if settings.background == "grey":
+                noise = before_grey(model, noise)
             latents = self.sampler(model, noise, self.context, self.negative, camera, on_step)
             yield ViewSet(seed, azimuths, _pixels(decode(model, latents)))
 

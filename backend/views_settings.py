@@ -39,6 +39,9 @@ class ViewsSettings(Request):
         le=360,
         description="of the first camera in degrees, counter-clockwise seen from above; 0 is the front",
     )
+    background: Literal["grey", "any"] = Field(
+        "grey", description="grey: the model is led to a neutral one; any: whatever it comes up with"
+    )
     separate: bool = Field(False, description="whether each view gets a file of its own too")
 
     @model_validator(mode="after")

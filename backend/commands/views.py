@@ -39,6 +39,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--rescale", type=float, metavar="N", help="share of the CFG rescale, 0 to 1 (default: 0)"
     )
     parser.add_argument("--solver", metavar="dpm++|ddim", help="DPM-Solver++(2M) or DDIM (default: dpm++)")
+    parser.add_argument(
+        "--background", metavar="grey|any", help="a neutral one, or what the model likes (default: grey)"
+    )
     parser.add_argument("--elevation", type=float, metavar="DEG", help="of the cameras (default: 15)")
     parser.add_argument(
         "--azimuth", type=float, metavar="DEG", help="of the first camera (default: 0, front)"

@@ -121,6 +121,23 @@ def draw_noise(model: MultiViewDiffusion, seed: int, objects: int = 1) -> Tensor
 
 
 @torch.no_grad()
+def before_grey(model: MultiViewDiffusion, noise: Tensor, level: float = 0.5) -> Tensor:
+    """Noise (B, C, h, w) as it would be had it been added to plain grey pictures of brightness `level`, 0..1.
+
+    The schedule leaves a little of a picture in the last step's noise, sqrt(alpha_bar_T) of it, and from the
+    noise's mean the model reads which background there is: with plain noise one of any colour. Shapes stay
+    mostly as they are.
+    """
+    views, side = model.config.views, model.config.image_size
+    grey = torch.full((1, side, side, 3), level, device=noise.device)
+    picture = model.encode_images(grey).mean(dim=(2, 3), keepdim=True)
+    objects = noise.unflatten(0, (-1, views))
+    centred = (objects - objects.mean(dim=(1, 3, 4), keepdim=True)).flatten(0, 1)
+    last = torch.full((len(noise),), len(model.schedule) - 1, device=noise.device)
+    return model.schedule.add_noise(picture, centred, last)
+
+
+@torch.no_grad()
 def decode(model: MultiViewDiffusion, latents: Tensor) -> Tensor:
     """Latents (B, C, h, w) as images (B, H, W, 3) in 0..1, a few at a time."""
     parts = [model.decode_latents(part) for part in latents.split(DECODED_AT_ONCE)]

@@ -109,7 +109,13 @@ def test_the_seed_decides_and_each_set_has_its_own(run: Run, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "other",
-    [{"prompt": "a blue box"}, {"guidance_scale": 20.0}, {"negative_prompt": "blue"}, {"elevation": 60.0}],
+    [
+        {"prompt": "a blue box"},
+        {"guidance_scale": 20.0},
+        {"negative_prompt": "blue"},
+        {"elevation": 60.0},
+        {"background": "any"},
+    ],
 )
 def test_what_is_asked_for_matters(run: Run, tmp_path: Path, other: dict[str, Any]) -> None:
     usual = pixels(run(tmp_path / "usual", guidance_scale=3.0).picture)
@@ -233,3 +239,24 @@ def test_the_shipped_model_shows_a_red_mug_and_its_handle_turns(tmp_path: Path) 
     widths = [int(mask.any(axis=0).sum()) for mask in masks]
     # From the front and the back the handle sticks out; from its own side and the opposite one it does not.
     assert min(widths[0], widths[2]) > max(widths[1], widths[3])
+
+
+@pytest.mark.slow
+def test_the_shipped_model_stands_its_objects_before_grey(tmp_path: Path) -> None:
+    def saturation(background: str) -> float:
+        settings = ViewsSettings.from_values(
+            {
+                "prompt": "a white teapot",
+                "seed": 2,
+                "model": "small",
+                "device": "cpu",
+                "background": background,
+            }
+        )
+        edge = (
+            pixels(sample_views(settings, tmp_path / background).picture)[:4, :64].reshape(-1, 3).mean(axis=0)
+        )
+        return float(edge.max() - edge.min())
+
+    assert saturation("any") > 60
+    assert saturation("grey") < 20

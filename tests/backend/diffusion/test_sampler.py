@@ -3,6 +3,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from backend.cameras import conditioning, orbit_views
 from backend.diffusion import MultiViewDiffusion, NoiseSchedule
-from backend.diffusion.sampler import SOLVERS, Sampler, decode, draw_noise, make_scheduler
+from backend.diffusion.sampler import SOLVERS, Sampler, before_grey, decode, draw_noise, make_scheduler
 from backend.errors import Cancelled
 
 SHAPE = (4, 4, 8, 8)
@@ -172,6 +173,24 @@ def test_a_seed_is_the_same_noise_whatever_was_drawn_before(
     assert draw_noise(model, 7, objects=2).shape[0] == 8
 
 
+def test_noise_before_grey_holds_as_much_grey_as_the_last_step_leaves(
+    tiny: Callable[[str], MultiViewDiffusion],
+) -> None:
+    model = tiny("v21")
+    noise = draw_noise(model, 7, objects=2) + 0.3
+    found = before_grey(model, noise, 0.2)
+    with torch.no_grad():
+        side = model.config.image_size
+        grey = model.encode_images(torch.full((1, side, side, 3), 0.2)).mean(dim=(0, 2, 3))
+    last = float(model.schedule.alphas_cumprod[-1])
+    for part in (slice(0, 4), slice(4, 8)):
+        torch.testing.assert_close(found[part].mean(dim=(0, 2, 3)), math.sqrt(last) * grey, atol=1e-5, rtol=0)
+        # What varies is the noise's own, slightly scaled.
+        varying = found[part] - found[part].mean(dim=(0, 2, 3), keepdim=True)
+        own = noise[part] - noise[part].mean(dim=(0, 2, 3), keepdim=True)
+        torch.testing.assert_close(varying, math.sqrt(1 - last) * own, atol=1e-5, rtol=0)
+
+
 def test_many_latents_are_decoded_like_few(tiny: Callable[[str], MultiViewDiffusion]) -> None:
     model = tiny("v21")
     latents = torch.randn(18, model.latent_shape[0], 4, 4)
@@ -186,3 +205,31 @@ def test_cameras_of_the_sampler_need_no_distance() -> None:
         conditioning(orbit_views(4, 15.0, distance, fov).c2w) for distance, fov in ((1.0, 40.0), (9.0, 20.0))
     )
     torch.testing.assert_close(near, far, atol=1e-6, rtol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_on_a_gpu_the_loop_never_waits_and_draws_the_same(
+    golden: Callable[[str], dict[str, Tensor]],
+    relative_error: Callable[[Tensor, Tensor], float],
+    solver: Any,
+) -> None:
+    from backend.diffusion.convert import convert
+
+    goldens = Path(__file__).resolve().parents[2] / "data" / "goldens"
+    data = golden("unet_v21")
+    inputs = (data["context"][:4], data["context"][:4] * 0, data["cam_a"][:4])
+    sampler = Sampler(steps=6, solver=solver)
+    model = convert(goldens / "tiny-v21.safetensors", goldens / "tiny-v21.yaml")
+    expected = sampler(model, draw_noise(model, 3), *inputs)
+    model.to("cuda")
+    noise, moved = draw_noise(model, 3), [each.cuda() for each in inputs]
+    try:
+        # From the first step on: what the loop needs is on the device by then.
+        found = sampler(
+            model, noise, *moved, on_step=lambda done, steps: torch.cuda.set_sync_debug_mode("error")
+        )
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert relative_error(found.cpu(), expected) < 1e-3
