@@ -51,7 +51,7 @@ def install(
     Raises UserError for an unknown name and whatever network, hub, disk or file are to blame for; Cancelled
     when `cancelled()` says so. What was downloaded stays in both cases and is used by the next call.
     """
-    model = _downloadable(name)
+    model = downloadable(name)
     with _locked(name):
         if name in folders():
             return folders()[name]
@@ -154,7 +154,8 @@ def read_origin(folder: Path) -> dict[str, str]:
     return {str(key): str(value) for key, value in values.items()} if isinstance(values, dict) else {}
 
 
-def _downloadable(name: str) -> KnownModel:
+def downloadable(name: str) -> KnownModel:
+    """The known model of that name. Raises UserError for a name that is none, and for the one that ships."""
     choices = ", ".join(model.name for model in KNOWN.values() if model.source is not None)
     model = KNOWN.get(name)
     if model is None:

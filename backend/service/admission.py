@@ -6,26 +6,49 @@ import shutil
 from pathlib import Path
 
 from backend.default_model import certain_model
-from backend.diffusion import registry
+from backend.diffusion import installation, registry
 from backend.diffusion.config import read_config
+from backend.download_settings import DownloadSettings
 from backend.errors import UserError
+from backend.hub.progress import format_bytes
 from backend.settings.request import Request
 
 MIN_FREE_BYTES = 500 * 10**6
 
 
-def admit(settings: Request, data_dir: Path) -> None:
+def admit(settings: Request | DownloadSettings, data_dir: Path) -> None:
     """Checks what can be checked at once: the model, the words of the prompts, room on the disk.
 
     Raises:
         UserError: what is wrong, and the way out.
     """
+    if isinstance(settings, DownloadSettings):
+        _admit_download(settings)
+        return
     name = certain_model(settings.model)
     tokenizer = find_model(name).tokenizer() if name else None
     if tokenizer is not None:
         tokenizer.encode(settings.prompt)
         tokenizer.encode(settings.negative_prompt or "", allow_empty=True)
     check_room(data_dir)
+
+
+def _admit_download(settings: DownloadSettings) -> None:
+    """By the catalogue's rounded sizes; the hub's own are checked before the first byte is asked for."""
+    model = installation.downloadable(settings.name)
+    if folder := registry.folders().get(model.name):
+        raise UserError(f"The model {model.name!r} is installed already, in {folder}.")
+    missing = max(0, model.about_bytes - installation.downloaded_bytes(model.name))
+    converted = model.about_bytes // (2 if settings.half else 1)
+    home = registry.models_folder()
+    place = next(folder for folder in (home, *home.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    if free < missing + converted:
+        raise UserError(
+            f"The disk of {home} has {format_bytes(free)} free, and {model.name} needs about"
+            f" {format_bytes(missing + converted)}: {format_bytes(missing)} to download, the rest to convert."
+            " Free some space, or set MVDREAM_MODELS to a folder on another disk."
+        )
 
 
 def find_model(name: str) -> registry.ModelEntry:

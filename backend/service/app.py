@@ -17,11 +17,12 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from backend import __version__
-from backend.diffusion import registry
+from backend.default_model import AUTO, PUBLISHED
+from backend.diffusion import installation
 from backend.errors import UserError
-from backend.service import admission, files
+from backend.service import admission, files, model_list
 from backend.service.jobs import Job, Status
-from backend.service.kinds import JobRequest, explain_request, stored_settings
+from backend.service.kinds import DOWNLOAD, DownloadRequest, JobRequest, explain_request, stored_settings
 from backend.service.security import Gate
 from backend.service.store import JobStore
 from backend.service.supervisor import Supervisor
@@ -40,16 +41,23 @@ class Service:
     """The endpoints and what they work on. All run in the event loop: the store belongs to its thread."""
 
     def __init__(
-        self, store: JobStore, supervisor: Supervisor, data_dir: Path, shut_down: Callable[[], None]
+        self,
+        store: JobStore,
+        supervisor: Supervisor,
+        downloader: Supervisor,
+        data_dir: Path,
+        shut_down: Callable[[], None],
     ) -> None:
         self._store = store
         self._supervisor = supervisor
+        self._downloader = downloader
         self._data_dir = data_dir
         self._shut_down = shut_down
         self.router = APIRouter(prefix="/v1")
         add = self.router.add_api_route
         add("/health", self.health, methods=["GET"])
         add("/models", self.models, methods=["GET"])
+        add("/models/{name}", self.remove_model, methods=["DELETE"], status_code=204)
         add("/presets", self.presets, methods=["GET"])
         add("/jobs", self.submit, methods=["POST"], status_code=201)
         add("/jobs", self.jobs, methods=["GET"])
@@ -65,8 +73,17 @@ class Service:
         return {"status": "ok", "version": __version__, "jobs_running": self._store.count(Status.RUNNING)}
 
     async def models(self) -> list[dict[str, Any]]:
-        """The models there are; `words` are those a prompt may use, null where any will do."""
-        return [_model(entry) for entry in registry.models()]
+        """All models, also those that could be downloaded: see `model_list.listed`."""
+        return model_list.listed()
+
+    async def remove_model(self, name: str) -> Response:
+        """Removes an installed model, or what is there of its download."""
+        user = next((job for job in self._store.unfinished() if _needs(job, name)), None)
+        if user is not None:
+            doing = "is being downloaded" if user.kind == DOWNLOAD else f"is needed by the job {user.id}"
+            raise HTTPException(409, f"The model {name!r} {doing}. Wait until that is done, or cancel it.")
+        await asyncio.to_thread(installation.remove, name)
+        return Response(status_code=204)
 
     async def presets(self) -> list[dict[str, str]]:
         """The presets there are."""
@@ -77,6 +94,8 @@ class Service:
 
     async def submit(self, request: JobRequest) -> Job:
         """Queues a job."""
+        if isinstance(request, DownloadRequest):
+            self._refuse_second_download(request.settings.name)
         admission.admit(request.settings, self._data_dir)
         job_id = secrets.token_hex(8)
         try:
@@ -86,7 +105,7 @@ class Service:
                 f"The folder of the job cannot be made in {self._data_dir}: {error.strerror}."
             ) from None
         job = self._store.add(job_id, request.kind, request.settings.model_dump(exclude_none=True))
-        self._supervisor.wake()
+        self._lane(job).wake()
         return job
 
     async def jobs(self, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> JobList:
@@ -103,7 +122,7 @@ class Service:
         if job.status in (Status.DONE, Status.FAILED):
             raise HTTPException(409, f"The job is over ({job.status}); there is nothing to cancel.")
         if job.status is Status.RUNNING:
-            await self._supervisor.cancel(job_id)
+            await self._lane(job).cancel(job_id)
         elif job.status is Status.QUEUED:
             self._store.cancel_queued(job_id)
         return self._find(job_id)
@@ -115,9 +134,11 @@ class Service:
             raise HTTPException(
                 409, f"The job is {job.status}; only cancelled and failed jobs can be resumed."
             )
+        if job.kind == DOWNLOAD:
+            self._refuse_second_download(str(job.settings.get("name")))
         admission.admit(stored_settings(job.kind, job.settings), self._data_dir)
         job = self._store.enqueue_again(job_id)
-        self._supervisor.wake()
+        self._lane(job).wake()
         return job
 
     async def delete(self, job_id: str) -> Response:
@@ -148,6 +169,14 @@ class Service:
         self._shut_down()
         return {"status": "stopping"}
 
+    def _lane(self, job: Job) -> Supervisor:
+        return self._downloader if job.kind == DOWNLOAD else self._supervisor
+
+    def _refuse_second_download(self, name: str) -> None:
+        for job in self._store.unfinished():
+            if job.kind == DOWNLOAD and job.settings.get("name") == name:
+                raise HTTPException(409, f"The model {name!r} is being downloaded already, by job {job.id}.")
+
     def _find(self, job_id: str) -> Job:
         job = self._store.get(job_id)
         if job is None:
@@ -176,9 +205,12 @@ def create_app(service: Service, token: str, on_request: Callable[[], None] = la
     return app
 
 
-def _model(entry: registry.ModelEntry) -> dict[str, Any]:
-    values = entry.config.model_dump(mode="json") | {"name": entry.name}
-    return values | {"title": entry.config.title or entry.name, "words": entry.words}
+def _needs(job: Job, name: str) -> bool:
+    """Whether a job uses, or makes, the model; "auto" may turn out to be the published one."""
+    if job.kind == DOWNLOAD:
+        return job.settings.get("name") == name
+    model = job.settings.get("model", AUTO)
+    return model == name or (model == AUTO and name == PUBLISHED)
 
 
 async def _bad_request(request: Request, error: Exception) -> JSONResponse:

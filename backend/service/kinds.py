@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from backend.download_settings import DownloadSettings
 from backend.errors import UserError
 from backend.settings import GenerateSettings, explain_errors
 from backend.settings.request import Request
@@ -30,13 +31,27 @@ class ViewsRequest(_JobRequest):
     settings: ViewsSettings
 
 
-JobRequest = Annotated[GenerateRequest | ViewsRequest, Field(discriminator="kind")]
+class DownloadRequest(_JobRequest):
+    """A known model to be downloaded and converted."""
+
+    kind: Literal["download"]
+    settings: DownloadSettings
+
+
+JobRequest = Annotated[GenerateRequest | ViewsRequest | DownloadRequest, Field(discriminator="kind")]
 """A job to be done."""
 
-SETTINGS: dict[str, type[Request]] = {"generate": GenerateSettings, "views": ViewsSettings}
+DOWNLOAD = "download"
+"""Jobs of this kind wait for the network and not for the processor: they have a queue of their own."""
+
+SETTINGS: dict[str, type[Request] | type[DownloadSettings]] = {
+    "generate": GenerateSettings,
+    "views": ViewsSettings,
+    DOWNLOAD: DownloadSettings,
+}
 
 
-def stored_settings(kind: str, values: Mapping[str, Any]) -> Request:
+def stored_settings(kind: str, values: Mapping[str, Any]) -> Request | DownloadSettings:
     """The settings of a job of the store, checked again.
 
     Raises:

@@ -77,11 +77,12 @@ async def _serve(
 
     with contextlib.closing(JobStore(folder / "jobs.sqlite")) as store:
         supervisor = Supervisor(store, folder / "jobs", worker_command)
+        downloader = Supervisor(store, folder / "jobs", worker_command, downloads=True)
         supervisor.discard(discard)
         if waiting := store.recover():
             log.info("%d interrupted job(s) will be continued", waiting)
         idle = _Idle(exit_when_idle, store.has_work)
-        service = Service(store, supervisor, folder, shut_down=lambda: server.stop())
+        service = Service(store, supervisor, downloader, folder, shut_down=lambda: server.stop())
         config = uvicorn.Config(
             create_app(service, token, idle.touch),
             log_config=None,
@@ -91,13 +92,16 @@ async def _serve(
             server_header=False,
         )
         server = _Server(config, announce)
-        tasks = [asyncio.create_task(supervisor.run()), asyncio.create_task(idle.watch(server.stop))]
+        tasks = [
+            asyncio.create_task(work)
+            for work in (idle.watch(server.stop), supervisor.run(), downloader.run())
+        ]
         try:
             await server.serve(sockets=[listener])
         finally:
             service_file.unlink(missing_ok=True)
-            tasks[1].cancel()
-            await supervisor.stop()
+            tasks[0].cancel()
+            await asyncio.gather(supervisor.stop(), downloader.stop())
             await asyncio.gather(*tasks, return_exceptions=True)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from backend.errors import UserError
 from backend.service.jobs import Job, Status
+from backend.service.kinds import DOWNLOAD
 
 SCHEMA_VERSION = 2
 _SCHEMA = """
@@ -102,6 +103,13 @@ class JobStore:
         )
         return [_job(row) for row in rows]
 
+    def unfinished(self) -> list[Job]:
+        """Jobs that run or wait, the oldest first."""
+        rows = self._db.execute(
+            "SELECT * FROM jobs WHERE status IN (?, ?) ORDER BY place", (Status.QUEUED, Status.RUNNING)
+        )
+        return [_job(row) for row in rows]
+
     def ids(self) -> set[str]:
         """The ids of all jobs."""
         return {row["id"] for row in self._db.execute("SELECT id FROM jobs")}
@@ -111,10 +119,12 @@ class JobStore:
         rows = self._db.execute("SELECT * FROM jobs ORDER BY number DESC LIMIT ?", (limit,))
         return [_job(row) for row in rows]
 
-    def next_queued(self) -> Job | None:
-        """The job whose turn it is, or None."""
+    def next_queued(self, downloads: bool = False) -> Job | None:
+        """The job whose turn it is, or None; of the downloads, or of all the others."""
         row = self._db.execute(
-            "SELECT * FROM jobs WHERE status = ? ORDER BY place LIMIT 1", (Status.QUEUED,)
+            f"SELECT * FROM jobs WHERE status = ? AND kind {'=' if downloads else '!='} ?"
+            " ORDER BY place LIMIT 1",
+            (Status.QUEUED, DOWNLOAD),
         ).fetchone()
         return None if row is None else _job(row)
 

@@ -45,13 +45,14 @@ class _Run:
 
 
 class Supervisor:
-    """Takes jobs from `store` in the order of the queue.
+    """Takes jobs from `store` in the order of the queue: the downloads, or all the others.
 
     Args:
         store: the jobs; used in the event loop's thread only.
         folder: holds one folder a job, named by its id.
         worker_command: a program that takes the job's folder as its last argument.
         grace: seconds a worker gets to end by itself before it is killed.
+        downloads: whether it does the downloads; they would keep everything else waiting for hours.
     """
 
     def __init__(
@@ -60,11 +61,13 @@ class Supervisor:
         folder: Path,
         worker_command: Sequence[str] = WORKER_COMMAND,
         grace: float = GRACE,
+        downloads: bool = False,
     ) -> None:
         self._store = store
         self._folder = folder
         self._command = tuple(worker_command)
         self._grace = grace
+        self._downloads = downloads
         self._wake = asyncio.Event()
         self._stopping = False
         self._run: _Run | None = None
@@ -83,7 +86,7 @@ class Supervisor:
         while not self._stopping:
             self._wake.clear()
             try:
-                job = self._store.next_queued()
+                job = self._store.next_queued(self._downloads)
             except sqlite3.Error:
                 log.exception("The queue cannot be read; trying again in %g s", RETRY)
                 await self._pause()

@@ -89,7 +89,7 @@ def main(arguments: list[str]) -> int:
         return EXIT_STOPPED
     except UserError as error:
         # What the user got wrong stays wrong; with something to go on from, the surroundings may be at fault.
-        channel.send("error", message=str(error), resumable=any(folder.glob("checkpoint*")))
+        channel.send("error", message=str(error), resumable=_is_worth_resuming(folder))
         return EXIT_FAILED
     except Exception as error:
         log.exception("The job failed")
@@ -119,10 +119,30 @@ def _views(settings: dict[str, Any], folder: Path, channel: Channel, stop: threa
     views.sample_views(checked, folder, report=channel.report, cancelled=stop.is_set)
 
 
+def _download(settings: dict[str, Any], folder: Path, channel: Channel, stop: threading.Event) -> None:
+    from backend import downloading
+    from backend.download_settings import DownloadSettings
+
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    checked = DownloadSettings.from_values(settings)
+    downloading.download_model(checked, channel.report, stop.is_set)
+
+
 _KINDS: dict[str, Callable[[dict[str, Any], Path, Channel, threading.Event], None]] = {
     "generate": _generate,
     "views": _views,
+    "download": _download,
 }
+
+
+def _is_worth_resuming(folder: Path) -> bool:
+    """Of a job that was refused with a sentence: with something to go on from, or from a network."""
+    if any(folder.glob("checkpoint*")):
+        return True
+    try:
+        return bool(json.loads((folder / files.JOB_FILE).read_text(encoding="utf-8"))["kind"] == "download")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _claim(folder: Path) -> FileLock:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from backend.errors import UserError
 from backend.service.runner import serve
 logging.basicConfig(level=logging.INFO)
 options = json.loads(sys.argv[1])
+exec(options.pop("prelude"))
 try:
     serve(Path(options.pop("data_dir")), **options)
     print("torch imported:", "torch" in sys.modules)
@@ -53,15 +54,23 @@ def alive(pid: int) -> bool:
 
 
 class Server:
-    """A service in its own process."""
+    """A service in its own process. prelude: code it runs first. environment: variables it has besides."""
 
-    def __init__(self, data_dir: Path, models: Path, **options: Any) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        models: Path,
+        prelude: str = "",
+        environment: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
         self.data_dir = data_dir
-        values = {"data_dir": str(data_dir), "worker_command": WORKER, **options}
-        environment = os.environ | {"MVDREAM_TOKEN": TOKEN, "MVDREAM_MODELS": str(models)}
+        values = {"data_dir": str(data_dir), "worker_command": WORKER, "prelude": prelude, **options}
+        own = {"MVDREAM_TOKEN": TOKEN, "MVDREAM_MODELS": str(models)}
+        variables = os.environ | own | (environment or {})
         self.process = subprocess.Popen(
             [sys.executable, "-c", _SERVE, json.dumps(values)],
-            env=environment,
+            env=variables,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

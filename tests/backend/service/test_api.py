@@ -25,6 +25,11 @@ def test_health_models_and_presets(server: Server) -> None:
     assert models["tiny"]["title"] == "Tiny"
     assert models["tiny"]["image_size"] == 64
     assert models["tiny"]["words"] == sorted(WORDS)
+    assert [models[name]["installed"] for name in ("tiny", "small", "mvdream-sd21")] == [True, True, False]
+    assert [models[name]["removable"] for name in ("tiny", "small", "mvdream-sd21")] == [True, False, False]
+    absent = models["mvdream-sd15"]
+    assert (absent["words"], absent["downloaded_bytes"], absent["licence"]) == (None, 0, "OpenRAIL")
+    assert (absent["source"], absent["about_bytes"]) == ("MVDream/MVDream/sd-v1.5-4view.pt", 4_300_000_000)
     presets = server.client.get("/v1/presets").json()
     assert [preset["name"] for preset in presets] == ["draft", "standard", "paper", "paper-shaded"]
     assert all(preset["title"] and preset["description"] for preset in presets)
@@ -278,7 +283,10 @@ def test_bad_settings_of_views_are_refused_in_a_sentence(
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ({"kind": "format c:", "settings": {}}, "kind must be 'generate' or 'views'; 'format c:' was given."),
+        (
+            {"kind": "format c:", "settings": {}},
+            "kind must be 'generate', 'views' or 'download'; 'format c:' was given.",
+        ),
         ({"settings": {"prompt": "a mug"}}, "kind is missing."),
         ({"kind": "views"}, "The request has no settings."),
     ],

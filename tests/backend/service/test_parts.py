@@ -155,7 +155,8 @@ def test_a_store_that_refuses_is_told_in_a_sentence(tmp_path: Path) -> None:
     async def ask() -> httpx.Response:
         # In this thread, to which the store belongs.
         store = JobStore(tmp_path / "jobs.sqlite")
-        service = Service(store, Supervisor(store, tmp_path), tmp_path, shut_down=lambda: None)
+        supervisor = Supervisor(store, tmp_path)
+        service = Service(store, supervisor, supervisor, tmp_path, shut_down=lambda: None)
         store._db.execute("DROP TABLE jobs")
         transport = httpx.ASGITransport(create_app(service, "a-token-for-tests"), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:

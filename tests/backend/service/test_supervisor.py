@@ -245,11 +245,11 @@ def test_a_queue_that_cannot_be_read_is_read_again(
     async def story(supervisor: Supervisor, store: JobStore) -> None:
         next_queued = store.next_queued
 
-        def locked_twice() -> Job | None:
+        def locked_twice(downloads: bool) -> Job | None:
             if len(refused) < 2:
                 refused.append(True)
                 raise sqlite3.OperationalError("database is locked")
-            return next_queued()
+            return next_queued(downloads)
 
         monkeypatch.setattr(store, "next_queued", locked_twice)
         store.add("one", "generate", {"prompt": "a mug"})
