@@ -87,11 +87,16 @@ def parse(params: Mapping[str, Any]) -> OriginalModel:
         unet=parse_unet(unet),
         vae=vae,
         image_size=int(unet["image_size"]) * 2 ** (len(vae["block_out_channels"]) - 1),
-        schedule=ScheduleConfig(
-            linear_start=params["linear_start"], linear_end=params["linear_end"], steps=params["timesteps"]
-        ),
+        schedule=_schedule(params),
         text=_text(params.get("cond_stage_config")),
     )
+
+
+def _schedule(params: Mapping[str, Any]) -> ScheduleConfig:
+    # What the original calls linear is linear in the square roots; its defaults are ours.
+    _refuse(params, {"beta_schedule": "linear", "given_betas": None}, "params")
+    names = {"linear_start": "linear_start", "linear_end": "linear_end", "timesteps": "steps"}
+    return ScheduleConfig(**{ours: params[name] for name, ours in names.items() if name in params})
 
 
 def _text(section: Mapping[str, Any] | None) -> TextOptions:
@@ -175,6 +180,8 @@ def _heads(options: Mapping[str, Any], width: int, used: bool = True) -> int:
 
 def parse_vae(options: Mapping[str, Any], embed_dim: int, scale: float) -> dict[str, Any]:
     """AutoencoderKL's arguments from `first_stage_config.params`. Raises as `parse` does."""
+    kind = str(options.get("attn_type", "vanilla"))
+    options = {**options, "attn_type": kind.removesuffix("-xformers")}  # only the implementation differs
     _refuse(options, _VAE_OFF, "first_stage_config")
     if options["ch_mult"][0] != 1:
         raise UserError(f"first_stage_config: ch_mult {options['ch_mult']} must begin with 1.")

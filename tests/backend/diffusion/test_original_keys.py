@@ -153,6 +153,18 @@ def test_what_can_not_be_expressed_is_refused_by_name(unet, vae, message) -> Non
         parse(params({"num_heads": 8, "context_dim": 96, **unet}, vae))
 
 
+def test_what_the_original_leaves_out_has_its_defaults() -> None:
+    full, short = (
+        params(HEADS["sd-v1.5-4view"]),
+        params(HEADS["sd-v1.5-4view"], {"attn_type": "vanilla-xformers"}),
+    )
+    for name in ("linear_start", "linear_end", "timesteps", "scale_factor"):
+        del short[name]
+    assert parse(short) == parse(full)
+    with pytest.raises(UserError, match="beta_schedule = cosine is not supported"):
+        parse({**full, "beta_schedule": "cosine"})
+
+
 def test_missing_and_unexpected_keys_are_named() -> None:
     known = {f"k{i}" for i in range(9)}
     with pytest.raises(UserError, match=r"lacks k0, k1, k2, k3, k4 and 4 more"):
