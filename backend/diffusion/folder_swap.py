@@ -14,7 +14,7 @@ from pathlib import Path
 from backend.diffusion.config import CONFIG_FILE
 from backend.errors import UserError
 
-# What a converted or downloaded folder consists of: one with anything else in it is somebody's work; it stays.
+# What a converted or downloaded folder consists of. One with anything else in it is somebody's work.
 _OWN = {CONFIG_FILE, "unet", "vae", "text_encoder", "tokenizer", "origin.json"}
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 _STALE_SECONDS = 3600.0
