@@ -48,6 +48,14 @@ class ScheduleConfig(_Strict):
     steps: int = Field(default=1000, gt=0)
 
 
+PUBLISHED_NEGATIVE_PROMPT = (
+    "ugly, bad anatomy, blurry, pixelated obscure, unnatural colors, poor lighting, dull, and unclear, cropped,"
+    " lowres, low quality, artifacts, duplicate, morbid, mutilated, poorly drawn face, deformed, dehydrated,"
+    " bad proportions"
+)
+"""What MVDream's configurations keep away from; converted models bring it along."""
+
+
 class ModelConfig(_Strict):
     """Facts about a model that its parts' own `config.json` files do not hold."""
 
@@ -70,6 +78,11 @@ def read_config(folder: Path) -> ModelConfig:
     try:
         return ModelConfig.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if (folder / "model_index.json").is_file():
+            raise UserError(
+                f"{folder} is a model in diffusers' own layout. Convert it once, with"
+                f" `python -m backend models convert {folder} NAME`, and use it by that name."
+            ) from None
         raise UserError(f"{folder} is not a complete model folder: {CONFIG_FILE} is missing.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"The model file {path} can't be read: {error}.") from error

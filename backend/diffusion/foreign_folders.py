@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from backend.diffusion.attention import make_multi_view
 from backend.diffusion.checkpoints import CheckpointFile
 from backend.diffusion.clip_tokenizer import ClipTokenizer
-from backend.diffusion.config import CONFIG_FILE, ModelConfig, ScheduleConfig, read_config
+from backend.diffusion.config import CONFIG_FILE, PUBLISHED_NEGATIVE_PROMPT, ModelConfig, ScheduleConfig, read_config
 from backend.diffusion.original.config import OriginalModel, parse_unet
 from backend.diffusion.original.inference import infer_unet
 from backend.diffusion.original.keys import UNET_PREFIX, unet_names
@@ -154,7 +154,13 @@ def _model_config(folder: Path, name: str, parts: Mapping[str, Part]) -> ModelCo
         return read_config(folder).model_copy(update={"name": name})
     vae, unet = parts["vae"].config, parts["unet"].config
     side = int(unet["sample_size"] or 32) * 2 ** (len(vae["block_out_channels"]) - 1)
-    return ModelConfig(name=name, title=name, image_size=side, schedule=_schedule(folder))
+    return ModelConfig(
+        name=name,
+        title=name,
+        image_size=side,
+        negative_prompt=PUBLISHED_NEGATIVE_PROMPT,
+        schedule=_schedule(folder),
+    )
 
 
 def _schedule(folder: Path) -> ScheduleConfig:

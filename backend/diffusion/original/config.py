@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from backend.diffusion.config import ModelConfig, ScheduleConfig
+from backend.diffusion.config import PUBLISHED_NEGATIVE_PROMPT, ModelConfig, ScheduleConfig
 from backend.errors import UserError
 
 # Options that change the arithmetic and have no counterpart here, with the value that leaves them off.
@@ -56,7 +56,13 @@ class OriginalModel:
 
     def model_config(self, name: str) -> ModelConfig:
         """What `mvdream.json` will say."""
-        return ModelConfig(name=name, title=name, image_size=self.image_size, schedule=self.schedule)
+        return ModelConfig(
+            name=name,
+            title=name,
+            image_size=self.image_size,
+            negative_prompt=PUBLISHED_NEGATIVE_PROMPT,
+            schedule=self.schedule,
+        )
 
 
 def read_yaml(path: Path) -> OriginalModel:
