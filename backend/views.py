@@ -109,7 +109,7 @@ class _Sampling:
         unet_dtype = pick_unet_dtype(device, dtype, settings.precision)
         self.model: MultiViewDiffusion = load(name, device, dtype, unet_dtype=unet_dtype)
         negative = config.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
-        contexts = self.model.encode_prompts([settings.prompt, negative])
+        contexts = self.model.encode_prompts([settings.prompt + config.caption_suffix, negative])
         self.context, self.negative = contexts[:, None].expand(-1, config.views, -1, -1)
         self.model.drop_text_encoder()
         scale = settings.guidance_scale

@@ -54,6 +54,8 @@ PUBLISHED_NEGATIVE_PROMPT = (
     " bad proportions"
 )
 """What MVDream's configurations keep away from; converted models bring it along."""
+PUBLISHED_CAPTION_SUFFIX = ", 3d asset"
+"""MVDream, section 3.2: captions of renders. Its sampling script adds it, its score distillation does not."""
 
 
 class ModelConfig(_Strict):
@@ -67,6 +69,10 @@ class ModelConfig(_Strict):
         default=50.0, ge=0, description="classifier-free guidance scale that suits it"
     )
     negative_prompt: str = Field(default="", description="what to keep away from, unless a user says so")
+    caption_suffix: str = Field(
+        default="",
+        description="what its training captions ended in; sampling views adds it, as MVDream's does",
+    )
     bound: float = Field(default=1.0, gt=0, description="radius of the sphere its objects live in")
     view_ranges: ViewRangeConfig = ViewRangeConfig()
     schedule: ScheduleConfig = ScheduleConfig()

@@ -17,7 +17,14 @@ from pydantic import ValidationError
 from backend.diffusion.attention import make_multi_view
 from backend.diffusion.checkpoints import CheckpointFile
 from backend.diffusion.clip_tokenizer import ClipTokenizer
-from backend.diffusion.config import CONFIG_FILE, PUBLISHED_NEGATIVE_PROMPT, ModelConfig, ScheduleConfig, read_config
+from backend.diffusion.config import (
+    CONFIG_FILE,
+    PUBLISHED_CAPTION_SUFFIX,
+    PUBLISHED_NEGATIVE_PROMPT,
+    ModelConfig,
+    ScheduleConfig,
+    read_config,
+)
 from backend.diffusion.original.config import OriginalModel, parse_unet
 from backend.diffusion.original.inference import infer_unet
 from backend.diffusion.original.keys import UNET_PREFIX, unet_names
@@ -159,6 +166,7 @@ def _model_config(folder: Path, name: str, parts: Mapping[str, Part]) -> ModelCo
         title=name,
         image_size=side,
         negative_prompt=PUBLISHED_NEGATIVE_PROMPT,
+        caption_suffix=PUBLISHED_CAPTION_SUFFIX,
         schedule=_schedule(folder),
     )
 

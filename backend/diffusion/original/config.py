@@ -10,7 +10,12 @@ from typing import Any
 
 import yaml
 
-from backend.diffusion.config import PUBLISHED_NEGATIVE_PROMPT, ModelConfig, ScheduleConfig
+from backend.diffusion.config import (
+    PUBLISHED_CAPTION_SUFFIX,
+    PUBLISHED_NEGATIVE_PROMPT,
+    ModelConfig,
+    ScheduleConfig,
+)
 from backend.errors import UserError
 
 # Options that change the arithmetic and have no counterpart here, with the value that leaves them off.
@@ -61,6 +66,7 @@ class OriginalModel:
             title=name,
             image_size=self.image_size,
             negative_prompt=PUBLISHED_NEGATIVE_PROMPT,
+            caption_suffix=PUBLISHED_CAPTION_SUFFIX,
             schedule=self.schedule,
         )
 
