@@ -50,8 +50,8 @@ class ScheduleConfig(_Strict):
 
 PUBLISHED_NEGATIVE_PROMPT = (
     "ugly, bad anatomy, blurry, pixelated obscure, unnatural colors, poor lighting, dull, and unclear,"
-    " cropped, lowres, low quality, artifacts, duplicate, morbid, mutilated, poorly drawn face, deformed, dehydrated,"
-    " bad proportions"
+    " cropped, lowres, low quality, artifacts, duplicate, morbid, mutilated, poorly drawn face, deformed,"
+    " dehydrated, bad proportions"
 )
 """What MVDream's configurations keep away from; converted models bring it along."""
 PUBLISHED_CAPTION_SUFFIX = ", 3d asset"
