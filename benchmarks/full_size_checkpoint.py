@@ -4,10 +4,12 @@
     python benchmarks/full_size_checkpoint.py write sd-v2.1-base-4view random.pt    (or sd-v1.5-4view)
     python benchmarks/full_size_checkpoint.py convert random.pt FOLDER [--half]
     python benchmarks/full_size_checkpoint.py load FOLDER
+    python benchmarks/full_size_checkpoint.py use FOLDER [--device auto] [--steps 2] [--preset paper-shaded]
 
 Every key and shape of the published list, in the original's layout and float32 (5.2 and 4.3 GB). Norms are
 the identity, matrices random / sqrt(inputs), and what is added to a residual stream a tenth of that, so that
-outputs are finite in 16 bits too. `write` needs as much memory as the file is large. Each command prints one
+outputs are finite in 16 bits too. `use` takes steps of score distillation at both stages and samples four views,
+as a job would, and says whether everything stayed finite. `write` needs as much memory as the file is large. Each command prints one
 JSON line.
 """
 
@@ -124,13 +126,52 @@ def load(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def use(folder: Path, device: str, steps: int, preset: str) -> dict[str, Any]:
+    """Distil for some steps at each stage of the recipe, then sample four views."""
+    from backend.cameras import conditioning, orbit_views
+    from backend.devices import pick_device, pick_dtype, pick_unet_dtype
+    from backend.diffusion import load as load_model
+    from backend.diffusion.sampler import Sampler, decode, draw_noise
+    from backend.distillation import Distillation
+    from backend.settings import PRESETS
+
+    place = pick_device(device)
+    dtype = pick_dtype(place, 256)
+    model = load_model(folder, place, dtype, unet_dtype=pick_unet_dtype(place, dtype))
+    contexts = model.encode_prompts(["a red mug", "ugly, blurry"]).split(1)
+    numbers = PRESETS[preset].numbers
+    found: dict[str, Any] = {"device": str(place), "dtype": str(model.dtype), "preset": preset}
+    for stage, first in (("stage 1", 0), ("stage 2", numbers.steps // 2)):
+        distillation = Distillation(model, *contexts, numbers, seed=0)
+        distillation.step_number = first
+        seconds = []
+        for _ in range(steps):
+            start = time.perf_counter()
+            distillation.step()
+            if place.type == "cuda":
+                torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - start)
+        finite = all(bool(value.isfinite().all()) for value in distillation.field.parameters())
+        found[stage] = {"seconds": seconds, "finite": finite}
+    views = orbit_views(4, 15.0, 1.0, 40.0, model.device)
+    start = time.perf_counter()
+    both = [context.expand(4, -1, -1) for context in contexts]
+    latents = Sampler(steps=20)(model, draw_noise(model, 0), both[0], both[1], conditioning(views.c2w))
+    images = decode(model, latents)
+    found["views"] = {"seconds": time.perf_counter() - start, "finite": bool(images.isfinite().all())}
+    found["peak_rss_bytes"] = peak_rss()
+    if place.type == "cuda":
+        found["peak_device_bytes"] = torch.cuda.max_memory_allocated()
+    return found
+
+
 def peak_rss() -> int:
     """Most memory that was resident in this process, mapped pages of files included."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
 
 
 def main() -> None:
-    """Run one of the three commands."""
+    """Run one of the commands."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -143,8 +184,13 @@ def main() -> None:
     command.add_argument("folder", type=Path)
     command.add_argument("--half", action="store_true")
     commands.add_parser("load").add_argument("folder", type=Path)
+    command = commands.add_parser("use")
+    command.add_argument("folder", type=Path)
+    command.add_argument("--device", default="auto")
+    command.add_argument("--steps", type=int, default=2)
+    command.add_argument("--preset", default="paper-shaded")
     arguments = vars(parser.parse_args())
-    run = {"write": write, "convert": convert, "load": load}[arguments.pop("command")]
+    run = {"write": write, "convert": convert, "load": load, "use": use}[arguments.pop("command")]
     print(json.dumps(run(**arguments)))  # noqa: T201
 
 
