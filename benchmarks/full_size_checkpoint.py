@@ -8,9 +8,9 @@
 
 Every key and shape of the published list, in the original's layout and float32 (5.2 and 4.3 GB). Norms are
 the identity, matrices random / sqrt(inputs), and what is added to a residual stream a tenth of that, so that
-outputs are finite in 16 bits too. `use` takes steps of score distillation at both stages and samples four views,
-as a job would, and says whether everything stayed finite. `write` needs as much memory as the file is large. Each command prints one
-JSON line.
+outputs are finite in 16 bits too. `use` takes steps of score distillation at both stages and samples four
+views, as a job would, and says whether everything stayed finite. `write` needs as much memory as the file is
+large. Each command prints one JSON line.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def use(folder: Path, device: str, steps: int, preset: str) -> dict[str, Any]:
     place = pick_device(device)
     dtype = pick_dtype(place, 256)
     model = load_model(folder, place, dtype, unet_dtype=pick_unet_dtype(place, dtype))
-    contexts = model.encode_prompts(["a red mug", "ugly, blurry"]).split(1)
+    contexts = model.encode_prompts(["a red mug", ""]).split(1)
     numbers = PRESETS[preset].numbers
     found: dict[str, Any] = {"device": str(place), "dtype": str(model.dtype), "preset": preset}
     for stage, first in (("stage 1", 0), ("stage 2", numbers.steps // 2)):
