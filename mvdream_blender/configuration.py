@@ -7,6 +7,8 @@ from pathlib import Path
 
 from .environment import Environment
 from .errors import MVDreamError
+from .hardware import TITLES, Compute, Computer, Platform
+from .torch_builds import INDEX
 
 PYTHON_VARIABLE = "MVDREAM_BACKEND_PYTHON"
 ADDON_FOLDER = Path(__file__).parent
@@ -20,6 +22,7 @@ class Configuration:
         user_folder: the one folder the add-on may write to.
         python: a Python with the backend's packages that the user named; "" for the add-on's own environment.
         remote_url: address of a backend that runs elsewhere; "" for a local one.
+        compute: what the user wants PyTorch to compute on; "auto" for the best there is.
         online: whether Blender allows the internet.
         source: the folder that holds the package `backend`.
     """
@@ -28,6 +31,7 @@ class Configuration:
     python: str = ""
     remote_url: str = ""
     remote_token: str = ""
+    compute: Compute = "auto"
     online: bool = False
     source: Path = ADDON_FOLDER
 
@@ -39,7 +43,33 @@ class Configuration:
     @property
     def environment(self) -> Environment:
         """The add-on's own environment for the backend. Its name is short, for Windows' limit on paths."""
-        return Environment(self.user_folder / "env", self.source / "requirements" / "backend.txt")
+        requirements = self.source / "requirements" / "backend.txt"
+        return Environment(self.user_folder / "env", requirements, platform=self.platform)
+
+    @property
+    def platform(self) -> Platform:
+        """What the add-on's own environment shall compute on, by the hardware as it is now."""
+        return Computer().platform_for(self.compute)
+
+    @property
+    def advice(self) -> str:
+        """Why to install again, for another platform than that of the add-on's own environment; "" if not.
+
+        Looks at the disk, so it is nothing to call while drawing.
+        """
+        environment = self.environment
+        built, platform = environment.built, environment.platform
+        # For processors every build is good: a card that is away for a while is no reason to fetch another.
+        spare = self.compute == "auto" and platform == "cpu"
+        if self.remote_url or self.python or not environment.ready or built in ("", platform) or spare:
+            return ""
+        there = f"PyTorch is installed for {TITLES.get(built, built)}"
+        if environment.wanted == platform:
+            return (
+                f"{there}: the build for {TITLES[platform]} could not be had from {INDEX}. "
+                "Install Backend tries again."
+            )
+        return f"{there}. Install Backend fetches the build for {TITLES[platform]}."
 
     def backend_python(self) -> Path | None:
         """The Python to start the backend with; None where it has to be installed first.

@@ -5,56 +5,71 @@ It is a venv in the extension's user folder made with Blender's Python, so that 
 Blender and no other Python is needed.
 """
 
+import contextlib
 import hashlib
 import json
-import re
+import logging
 import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .errors import MVDreamError
+from .hardware import SMI_QUERY, Computer, Platform
+from .install_output import InstallProgress, Report, is_not_there, reason
 from .locks import FileLock
 from .processes import ChildProcess, child_environment, log_tail
 from .tasks import Delay, Steps
+from .torch_builds import GB, NEEDED_BYTES, build_for
 
-NEEDED_BYTES = 8 << 30
+log = logging.getLogger(__name__)
+
 MARKER = "complete.json"
 # Blender's older Pythons bring a pip that can't report a download's progress. pip.txt pins it.
 PIP = "pip>=24.1"
 REMOVE = "import shutil, sys; shutil.rmtree(sys.argv[1], ignore_errors=True)"
 CLEAR_SECONDS = 5.0
-CHECK = "import fastapi, pydantic, torch, diffusers"
-
-
-@dataclass
-class InstallProgress:
-    """How far an installation is. `fraction` is that of the file being fetched, None between files."""
-
-    message: str = "Preparing"
-    fraction: float | None = None
-
-
-Report = Callable[[InstallProgress], None]
+SMI_SECONDS = 20.0
+# Whether all of it starts, and for which platform the PyTorch is that was found in the end.
+CHECK = """
+import json, sys, fastapi, pydantic, torch, diffusers
+has = torch.version
+built = "cuda" if has.cuda else "rocm" if has.hip else "mps" if torch.backends.mps.is_built() else "cpu"
+with open(sys.argv[1], "w") as file:
+    json.dump({"torch": torch.__version__, "built": built}, file)
+"""
 
 
 class Environment:
-    """The venv in one folder for one list of requirements."""
+    """The venv in one folder for one list of requirements and one platform."""
 
-    def __init__(self, folder: Path, requirements: Path, base_python: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        requirements: Path,
+        base_python: Path | None = None,
+        platform: Platform = "cpu",
+        computer: Computer | None = None,
+    ) -> None:
         """
         Args:
             folder: where the venv is or will be; all of it belongs to this class.
             requirements: pip's list of packages.
             base_python: the Python it is made with; None: the one that runs this.
+            platform: what PyTorch shall compute on.
+            computer: the computer it is for; None: this one.
         """
         self.folder = folder
         self.requirements = requirements
         self.base_python = base_python or Path(sys.executable)
+        self.platform = platform
+        self.computer = computer or Computer()
         self.log_file = folder.parent / "install.log"
+        # Downloads go beside the environment and not to /tmp, which may be a small disk in memory. What a
+        # killed pip leaves there goes with the old environments.
+        self._downloads = folder.with_name(f"{folder.name}.old-downloads")
 
     @property
     def python(self) -> Path:
@@ -65,21 +80,30 @@ class Environment:
 
     @property
     def ready(self) -> bool:
-        """True where it is complete, for these requirements, this Python and this place."""
-        try:
-            marker = json.loads((self.folder / MARKER).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return False
-        return marker == self._identity() and self.python.exists()
+        """True where it is complete, for these requirements, this Python and this place, on any platform."""
+        marker = _read_json(self.folder / MARKER)
+        identity = self._identity()
+        return {name: marker.get(name) for name in identity} == identity and self.python.exists()
+
+    @property
+    def wanted(self) -> str:
+        """The platform it was made for; "" where that is not known."""
+        return str(_read_json(self.folder / MARKER).get("wanted", ""))
+
+    @property
+    def built(self) -> str:
+        """The platform that its PyTorch is for, another one where that build could not be had; "" unknown."""
+        return str(_read_json(self.folder / MARKER).get("built", ""))
 
     def install(self, report: Report = lambda progress: None) -> Steps[None]:
         """Make it anew. Closing the steps kills the child processes; what is half made is never used.
 
         Raises:
             MVDreamError: no disk space, no network, a package that does not install (with the end of the
-                log); another Blender installs.
+                log); another Blender installs; there is no PyTorch for the platform here.
         """
         self._check_surroundings()
+        build_for(self.platform, self.computer)
         lock = FileLock(self.folder.with_suffix(".lock"))
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -104,14 +128,67 @@ class Environment:
         python = str(self.python)
         pip = [python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
         yield from self._command([str(self.base_python), "-m", "venv", str(self.folder)], progress, report)
+        self._downloads.mkdir(exist_ok=True)
         yield from self._command([*pip, "--upgrade", *self._pip()], progress, report)
-        packages = [*pip, "--progress-bar", "raw", "-r", str(self.requirements)]
-        yield from self._command(packages, progress, report)
+        pip += ["--progress-bar", "raw"]
+        more = yield from self._install_torch(pip, progress, report)
+        yield from self._command([*pip, "-r", str(self.requirements), *more], progress, report)
+        with contextlib.suppress(OSError):  # not empty: it goes with the next installation
+            self._downloads.rmdir()
         progress.message, progress.fraction = "Checking the installation", None
         report(progress)
-        yield from self._command([python, "-c", CHECK], progress, report)
-        self._mark()
+        found = self.folder / "found.json"
+        yield from self._command([python, "-c", CHECK, str(found)], progress, report)
+        self._mark(_read_json(found))
         report(InstallProgress("Installed", 1.0))
+
+    def _install_torch(self, pip: list[str], progress: InstallProgress, report: Report) -> Steps[list[str]]:
+        """Install the build of PyTorch for the platform, alone; what it needs comes with all the rest.
+
+        Returns:
+            Arguments for the rest. Where the build can't be had the rest brings the default index's.
+        """
+        build = build_for(self.platform, self.computer, (yield from self._ask_nvidia()))
+        requirement = build.requirement(self.requirements)
+        if requirement is None:
+            return []
+        self._say(f"PyTorch for {self.platform}: {requirement} from {build.url}")
+        command = [*pip, "--no-deps", "--index-url", build.url, requirement]
+        if not (yield from self._run(command, progress, report)):
+            # ROCm's Triton is nowhere else; what CUDA's build needs is on PyPI.
+            return ["--extra-index-url", build.url] if build.platform == "rocm" else []
+        if not is_not_there(log_tail(self.log_file, 4)):
+            raise MVDreamError(self._failure(), fix="install")
+        self._say(f"{requirement} can't be had from {build.url}: the default index's build is taken instead.")
+        self._check_room(NEEDED_BYTES["cuda" if self.computer.system == "linux" else build.platform])
+        return []
+
+    def _ask_nvidia(self) -> Steps[str]:
+        """What the driver says about cards and itself; "" where there is nothing to ask, or no answer."""
+        program = self.computer.nvidia_smi() if self.platform == "cuda" else None
+        if program is None:
+            return ""
+        before = self.log_file.stat().st_size
+        try:
+            child = ChildProcess(
+                [program, *SMI_QUERY], self.log_file, child_environment(), self.folder.parent
+            )
+        except OSError as error:
+            self._say(f"{program} can't be started: {error.strerror or error}")
+            return ""
+        deadline = time.monotonic() + SMI_SECONDS
+        try:
+            while not child.poll() and time.monotonic() < deadline:
+                yield Delay(0.1)
+        finally:
+            child.close()
+        return self.log_file.read_bytes()[before:].decode("utf-8", "replace") if child.code == 0 else ""
+
+    def _say(self, sentence: str) -> None:
+        """Into the log of the installation, between the words of pip, and into Blender's."""
+        log.info("%s", sentence)
+        with self.log_file.open("a", encoding="utf-8") as file:
+            file.write(f"{sentence}\n")
 
     def _clear(self, progress: InstallProgress, report: Report) -> Steps[None]:
         """Move what is there aside, which takes no time, and have a child process delete its many files."""
@@ -135,8 +212,15 @@ class Environment:
             yield from self._command([str(self.base_python), "-I", "-c", REMOVE, str(old)], progress, report)
 
     def _command(self, command: list[str], progress: InstallProgress, report: Report) -> Steps[None]:
+        if (yield from self._run(command, progress, report)):
+            raise MVDreamError(self._failure(), fix="install")
+
+    def _run(self, command: list[str], progress: InstallProgress, report: Report) -> Steps[int]:
+        """Run a command and return its exit code."""
+        downloads = str(self._downloads)
+        place = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), downloads) if self._downloads.is_dir() else {}
         try:
-            child = ChildProcess(command, self.log_file, child_environment(), self.folder.parent)
+            child = ChildProcess(command, self.log_file, child_environment(place), self.folder.parent)
         except OSError as error:
             raise MVDreamError(
                 f"{command[0]} can't be started: {error.strerror or error}.", fix="install"
@@ -145,13 +229,12 @@ class Environment:
             running = True
             while running:
                 running = not child.poll()
-                if _read(child.new_output(), progress):
+                if progress.read(child.new_output()):
                     report(progress)
                 yield Delay(0.1 if running else 0.0)
         finally:
             child.close()
-        if child.code:
-            raise MVDreamError(self._failure(), fix="install")
+        return child.code or 0
 
     def _pip(self) -> list[str]:
         pinned = self.requirements.with_name("pip.txt")
@@ -162,31 +245,21 @@ class Environment:
             raise MVDreamError(
                 f"The list of packages {self.requirements} is missing: install the extension again."
             )
+        self._check_room(NEEDED_BYTES[self.platform])
+
+    def _check_room(self, needed: int) -> None:
         place = next(folder for folder in self.folder.parents if folder.exists())
         free = shutil.disk_usage(place).free
-        if free < NEEDED_BYTES:
+        if free < needed:
             raise MVDreamError(
-                f"The backend needs {NEEDED_BYTES >> 30} GB of disk space at {place}; "
-                f"{free / (1 << 30):.1f} GB are free. Make room, then install again."
+                f"The backend needs {needed / GB:.0f} GB of disk space at {place}; "
+                f"{free / GB:.1f} GB are free. Make room, then install again.",
+                fix="install",
             )
 
     def _failure(self) -> str:
         tail = log_tail(self.log_file)
-        reason = "The installation of the backend failed."
-        if "No space left" in tail or "not enough space" in tail:
-            reason = "The disk became full while the backend was installed."
-        elif any(
-            sign in tail
-            for sign in ("NameResolutionError", "Failed to establish", "getaddrinfo", "ProxyError")
-        ):
-            reason = "The package index can't be reached: check the network, then install again."
-        elif "WinError 206" in tail or "Enable Long Path" in tail:
-            reason = "Windows allows no path this long: switch on LongPathsEnabled, then install again."
-        elif "ensurepip" in tail:
-            reason = (
-                f"{self.base_python} can't make environments: python3-venv is missing (so Debian calls it)."
-            )
-        return f"{reason}\nThe end of {self.log_file}:\n{tail}"
+        return f"{reason(tail, self.base_python)}\nThe end of {self.log_file}:\n{tail}"
 
     def _identity(self) -> dict[str, str]:
         try:
@@ -197,26 +270,16 @@ class Environment:
         version = ".".join(map(str, sys.version_info[:2]))
         return {"requirements": packages, "folder": str(self.folder), "python": version}
 
-    def _mark(self) -> None:
+    def _mark(self, found: dict[str, Any]) -> None:
         beside = self.folder / (MARKER + ".new")
-        beside.write_text(json.dumps(self._identity()), encoding="utf-8")
+        beside.write_text(json.dumps(found | {"wanted": self.platform} | self._identity()), encoding="utf-8")
         beside.replace(self.folder / MARKER)
 
 
-_RAW = re.compile(r"^Progress (\d+) of (\d+)\s*$")
-_TELLING = ("Collecting ", "Downloading ", "Installing ", "Building ", "Using cached ", "Successfully ")
-
-
-def _read(output: str, progress: InstallProgress) -> bool:
-    """Take over what pip's output says. True where something changed."""
-    changed = False
-    for line in output.splitlines():
-        bar = _RAW.match(line)
-        if bar and int(bar[2]):
-            progress.fraction = int(bar[1]) / int(bar[2])
-        elif line.strip().startswith(_TELLING):
-            progress.message, progress.fraction = line.strip()[:100], None
-        else:
-            continue
-        changed = True
-    return changed
+def _read_json(file: Path) -> dict[str, Any]:
+    """The object in a file, an empty one where it is missing or damaged."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from mvdream_blender import environment as module
-from mvdream_blender.environment import Environment, InstallProgress
+from mvdream_blender.environment import Environment
 from mvdream_blender.errors import MVDreamError
+from mvdream_blender.hardware import Computer
+from mvdream_blender.install_output import InstallProgress
 from mvdream_blender.processes import is_alive
 from mvdream_blender.tasks import Delay, Task, run
 
-# "-m venv FOLDER" makes a copy of itself there; pip and the check obey the file "behave" beside it.
+# "-m venv FOLDER" makes a copy of itself there; pip and the check obey the file "behave" beside it. What pip
+# was asked for is in "asked"; which PyTorch the check finds is in "built".
 FAKE = """#!/bin/sh
 if [ "$2" = venv ]; then
     mkdir -p "$3/bin" && cp "$0" "$3/bin/python"
@@ -25,7 +28,12 @@ if [ "$1" = -I ]; then
     exit 0
 fi
 behave=$(cat behave 2>/dev/null)
+echo "$* TMPDIR=$TMPDIR" >>asked
 case "$*" in
+*--index-url*torch==*)
+    [ "$behave" = "no build" ] && echo "ERROR: No matching distribution found for torch" && exit 1
+    [ "$behave" = "cut off" ] && echo "ERROR: IncompleteRead" && exit 1
+    ;;
 *"-r "*)
     echo "Collecting torch==2.13"
     echo "  Downloading torch-2.13-cp311.whl (190.1 MB)"
@@ -36,6 +44,7 @@ case "$*" in
     ;;
 -c*)
     [ "$behave" = broken ] && echo "ImportError: libcudart.so" && exit 1
+    echo "{\\"torch\\": \\"2.13\\", \\"built\\": \\"$(cat built 2>/dev/null || echo cpu)\\"}" >"$3"
     ;;
 esac
 exit 0
@@ -46,7 +55,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the fake Python
 
 @pytest.fixture
 def environment(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "NEEDED_BYTES", 1)
+    monkeypatch.setattr(module, "NEEDED_BYTES", dict.fromkeys(module.NEEDED_BYTES, 1))
     base = tmp_path / "base python"
     base.write_text(FAKE)
     base.chmod(0o755)
@@ -102,7 +111,7 @@ def test_interrupted_install_is_redone(environment, monkeypatch):
     monkeypatch.setattr(subprocess.Popen, "wait", None)
     task.close()
     monkeypatch.undo()
-    monkeypatch.setattr(module, "NEEDED_BYTES", 1)
+    monkeypatch.setattr(module, "NEEDED_BYTES", dict.fromkeys(module.NEEDED_BYTES, 1))
     until(lambda: not alive(int(children.read_text())))
     assert not environment.ready
     behave(environment, "")
@@ -168,6 +177,104 @@ def test_two_blenders_do_not_install_at_once(environment):
     assert second.ready
 
 
+def install_for(environment, platform, smi=None, built=None):
+    """Install for a platform on Linux; returns what pip was asked for, without the options of every call."""
+    root = environment.folder.parents[1] / "root"
+    if smi is not None:
+        program = root / "usr/lib/wsl/lib/nvidia-smi"
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(f"#!/bin/sh\n{smi}\n")
+        program.chmod(0o755)
+    (environment.folder.parent / "built").write_text(built or platform)
+    computer = Computer("linux", "x86_64", root, root / "Windows")
+    made = Environment(
+        environment.folder, environment.requirements, environment.base_python, platform, computer
+    )
+    run(made.install(), 30)
+    assert made.ready
+    asked = (made.folder.parent / "asked").read_text().splitlines()
+    options = "-m pip install --no-input --disable-pip-version-check "
+    return made, [line.partition(" TMPDIR")[0].removeprefix(options) for line in asked if options in line]
+
+
+@pytest.fixture
+def no_nvidia_smi(monkeypatch):
+    monkeypatch.setattr("mvdream_blender.hardware.shutil.which", lambda name: None)
+
+
+@pytest.mark.usefixtures("no_nvidia_smi")
+@pytest.mark.parametrize(
+    ("platform", "smi", "tag"),
+    [
+        ("cpu", None, "cpu"),
+        ("cuda", None, "cu130"),
+        ("cuda", "echo 6.1, 580.65.06", "cu126"),
+        ("cuda", "echo 12.0, 580.65.06", "cu130"),
+        ("cuda", "echo 6.1, 580.65.06; exit 9", "cu130"),
+        ("rocm", "exit 1", "rocm7.2"),
+    ],
+)
+def test_the_build_for_the_platform_comes_first(environment, platform, smi, tag):
+    made, asked = install_for(environment, platform, smi)
+    index = f"https://download.pytorch.org/whl/{tag}"
+    assert asked[0] == "--upgrade pip>=24.1"
+    assert asked[1] == f"--progress-bar raw --no-deps --index-url {index} torch==2.13+{tag}"
+    rest = f"--progress-bar raw -r {environment.requirements}"
+    assert asked[2:] == [f"{rest} --extra-index-url {index}" if platform == "rocm" else rest]
+    assert (made.wanted, made.built) == (platform, platform)
+
+
+@pytest.mark.usefixtures("no_nvidia_smi")
+def test_a_build_that_can_not_be_had_is_replaced_and_told(environment):
+    behave(environment, "no build")
+    made, asked = install_for(environment, "cuda", built="cpu")
+    assert asked[2:] == [f"--progress-bar raw -r {environment.requirements}"]
+    assert (made.wanted, made.built) == ("cuda", "cpu")
+    assert (
+        "torch==2.13+cu130 can't be had from https://download.pytorch.org/whl/cu130: the default index's"
+        in made.log_file.read_text()
+    )
+
+
+@pytest.mark.usefixtures("no_nvidia_smi")
+def test_a_replacement_needs_room_for_the_default_build(environment, monkeypatch):
+    monkeypatch.setitem(module.NEEDED_BYTES, "cuda", 10**18)
+    behave(environment, "no build")
+    with pytest.raises(MVDreamError, match="GB of disk space"):
+        install_for(environment, "cpu")
+
+
+@pytest.mark.usefixtures("no_nvidia_smi")
+def test_a_broken_download_is_no_reason_for_another_build(environment):
+    behave(environment, "cut off")
+    with pytest.raises(MVDreamError, match="IncompleteRead"):
+        install_for(environment, "cuda")
+
+
+def test_no_build_for_this_computer(environment):
+    computer = Computer("win32", "AMD64")
+    bad = Environment(environment.folder, environment.requirements, environment.base_python, "rocm", computer)
+    with pytest.raises(MVDreamError, match="for Linux on x86-64 only") as caught:
+        run(bad.install(), 30)
+    assert caught.value.fix == "preferences"
+    assert not environment.folder.exists()
+
+
+def test_downloads_are_made_on_the_disk_that_was_measured(environment):
+    run(environment.install(), 30)
+    asked = (environment.folder.parent / "asked").read_text().splitlines()
+    downloads = f"TMPDIR={environment.folder}.old-downloads"
+    assert [downloads in line for line in asked if " pip " in line] == [True, True, True]
+    assert not Path(f"{environment.folder}.old-downloads").exists()
+
+
+def test_another_platform_leaves_it_ready(environment):
+    install_for(environment, "rocm", built="cpu")
+    again = Environment(environment.folder, environment.requirements, environment.base_python, "cpu")
+    assert again.ready
+    assert (again.wanted, again.built) == ("rocm", "cpu")
+
+
 def test_reinstalling_is_not_ready_in_between(environment):
     run(environment.install(), 30)
     behave(environment, "offline")
@@ -195,8 +302,8 @@ def test_a_damaged_marker_is_no_marker(environment, content):
 
 
 def test_no_disk_space(environment, monkeypatch):
-    monkeypatch.setattr(module, "NEEDED_BYTES", 1 << 62)
-    with pytest.raises(MVDreamError, match="GB of disk space"):
+    monkeypatch.setitem(module.NEEDED_BYTES, "cpu", 10**18)
+    with pytest.raises(MVDreamError, match="needs 1000000000 GB of disk space"):
         run(environment.install(), 30)
 
 
@@ -214,8 +321,8 @@ def test_a_python_that_does_not_start(environment, tmp_path):
 
 def test_pips_words():
     progress = InstallProgress("x")
-    assert module._read("Progress 1 of 4\n", progress)
+    assert progress.read("Progress 1 of 4\n")
     assert progress.fraction == 0.25
-    assert module._read("  Downloading a-1.whl (1 MB)\nProgress 0 of 0\n", progress)
+    assert progress.read("  Downloading a-1.whl (1 MB)\nProgress 0 of 0\n")
     assert (progress.message, progress.fraction) == ("Downloading a-1.whl (1 MB)", None)
-    assert not module._read("  noise\n", progress)
+    assert not progress.read("  noise\n")
