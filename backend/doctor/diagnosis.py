@@ -14,6 +14,8 @@ LITTLE_DISK = 2 * GB
 LITTLE_CARD = 4 * GB
 PUBLISHED_SIZE = 256
 AGAIN = "Press Install Backend again in the add-on (in a checkout: `python3 build.py env --again backend`)."
+# As the add-on's preferences call them.
+COMPUTE = {"CUDA": "NVIDIA (CUDA)", "ROCm": "AMD (ROCm, Linux)"}
 BUILDS = "https://pytorch.org/get-started/locally"
 
 
@@ -85,12 +87,13 @@ def _graphics(facts: Facts, torch: Torch) -> Iterator[Problem]:
 
 
 def _no_code_for(device: Device, torch: Torch) -> Problem:
+    older = "Press Install Backend again: it fetches CUDA 12.6's build for cards older than Turing. "
     return Problem(
         "warning",
         f"PyTorch {torch.version} does not support {device.title} ({device.name}, {device.capability}): "
         "the card is too old or too new for it.",
-        f"Without it the processor or another card is used. {BUILDS} lists builds for other CUDA versions, "
-        "some of which may support it.",
+        f"{older if torch.cuda else ''}Without the card the processor or another one is used. "
+        f"{BUILDS} lists all builds.",
     )
 
 
@@ -114,12 +117,15 @@ def _small_card(device: Device | None) -> Iterator[Problem]:
 def _wrong_build(card: Card, wanted: str, facts: Facts, torch: Torch) -> Problem:
     there = f"{'CUDA ' + torch.cuda if torch.cuda else 'processors only'}"
     seen = f"{card.name}" + (f", driver {card.driver}" if card.driver else "")
+    # A processor's own Radeon is listed as a card, too.
+    unless = "If ROCm supports this card: i" if wanted == "ROCm" else "I"
     return Problem(
         "warning",
         f"PyTorch here is the build for {there}, although there is a card of {card.maker} ({seen}). "
         "It will not be used, and jobs take far longer.",
-        f"Install the build for {wanted}: {BUILDS} shows the command; run it with "
-        f"{facts.computer.executable} instead of python, then restart the backend.",
+        f"{unless}n the add-on's preferences set Compute to {COMPUTE[wanted]} or Automatic, press Install "
+        f"Backend there, then restart the backend. For a Python of your own {BUILDS} shows the command; "
+        f"run it with {facts.computer.executable} instead of python.",
     )
 
 
