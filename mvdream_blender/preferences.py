@@ -4,6 +4,12 @@
 import bpy
 
 ADDON = __package__
+COMPUTE = (
+    ("auto", "Automatic", "The best that this machine has a card and a driver for"),
+    ("cuda", "NVIDIA (CUDA)", "For NVIDIA cards on Windows and Linux: 10 GB of disk space"),
+    ("rocm", "AMD (ROCm, Linux)", "For AMD cards on Linux: 32 GB of disk space"),
+    ("cpu", "CPU only", "For processors, without any card: 3 GB of disk space"),
+)
 
 
 def _refresh(_preferences: bpy.types.AddonPreferences, _context: bpy.types.Context) -> None:
@@ -35,9 +41,21 @@ class MVDREAM_AP_preferences(bpy.types.AddonPreferences):
         subtype="PASSWORD",
     )
 
+    compute: bpy.props.EnumProperty(
+        name="Compute",
+        description="The PyTorch that Install Backend fetches. After a change, or with another graphics "
+        "card, install again. Macs have one for all",
+        items=COMPUTE,
+        default="auto",
+        update=_refresh,
+    )
+
     def draw(self, _context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True
+        row = layout.row()
+        row.active = not (self.remote_url or self.backend_python)
+        row.prop(self, "compute")
         layout.prop(self, "backend_python")
         layout.prop(self, "remote_url")
         row = layout.row()
