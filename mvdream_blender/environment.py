@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import MVDreamError
-from .hardware import SMI_QUERY, Computer, Platform
+from .hardware import SMI_QUERY, TITLES, Computer, Platform
 from .install_output import InstallProgress, Report, is_not_there, reason
 from .locks import FileLock
 from .processes import ChildProcess, child_environment, log_tail
@@ -152,6 +152,9 @@ class Environment:
         requirement = build.requirement(self.requirements)
         if requirement is None:
             return []
+        # An index that does not answer is tried for more than a minute.
+        progress.message, progress.fraction = f"Fetching PyTorch for {TITLES[self.platform]}", None
+        report(progress)
         self._say(f"PyTorch for {self.platform}: {requirement} from {build.url}")
         command = [*pip, "--no-deps", "--index-url", build.url, requirement]
         if not (yield from self._run(command, progress, report)):
@@ -159,7 +162,9 @@ class Environment:
             return ["--extra-index-url", build.url] if build.platform == "rocm" else []
         if not is_not_there(log_tail(self.log_file, 4)):
             raise MVDreamError(self._failure(), fix="install")
-        self._say(f"{requirement} can't be had from {build.url}: the default index's build is taken instead.")
+        progress.message = f"{requirement} can't be had from {build.url}: taking the default index's build"
+        report(progress)
+        self._say(progress.message)
         self._check_room(NEEDED_BYTES["cuda" if self.computer.system == "linux" else build.platform])
         return []
 

@@ -177,7 +177,7 @@ def test_two_blenders_do_not_install_at_once(environment):
     assert second.ready
 
 
-def install_for(environment, platform, smi=None, built=None):
+def install_for(environment, platform, smi=None, built=None, report=lambda progress: None):
     """Install for a platform on Linux; returns what pip was asked for, without the options of every call."""
     root = environment.folder.parents[1] / "root"
     if smi is not None:
@@ -190,7 +190,7 @@ def install_for(environment, platform, smi=None, built=None):
     made = Environment(
         environment.folder, environment.requirements, environment.base_python, platform, computer
     )
-    run(made.install(), 30)
+    run(made.install(report), 30)
     assert made.ready
     asked = (made.folder.parent / "asked").read_text().splitlines()
     options = "-m pip install --no-input --disable-pip-version-check "
@@ -227,7 +227,13 @@ def test_the_build_for_the_platform_comes_first(environment, platform, smi, tag)
 @pytest.mark.usefixtures("no_nvidia_smi")
 def test_a_build_that_can_not_be_had_is_replaced_and_told(environment):
     behave(environment, "no build")
-    made, asked = install_for(environment, "cuda", built="cpu")
+    seen = []
+    told = "torch==2.13+cu130 can't be had from https://download.pytorch.org/whl/cu130"
+    made, asked = install_for(
+        environment, "cuda", built="cpu", report=lambda progress: seen.append(progress.message)
+    )
+    assert "Fetching PyTorch for NVIDIA cards (CUDA)" in seen
+    assert any(message.startswith(told) for message in seen)
     assert asked[2:] == [f"--progress-bar raw -r {environment.requirements}"]
     assert (made.wanted, made.built) == ("cuda", "cpu")
     assert (
