@@ -26,6 +26,7 @@ def generate(
     negative_prompt: str = "",
     seed: int = 0,
     preset: str = "standard",
+    model: str = "auto",
     timeout: float | None = None,
     progress: "Callable[[Job], None] | None" = None,
 ) -> "bpy.types.Object":
@@ -35,9 +36,11 @@ def generate(
 
     Args:
         prompt: what to make, such as "a red mug".
-        negative_prompt: what to keep away from.
+        negative_prompt: what to keep away from; "" for what suits the model.
         seed: 0 to 2**31 - 1; the same seed gives the same mesh on the same machine.
-        preset: "draft" or "standard".
+        preset: "draft", "standard", "paper" or "paper-shaded".
+        model: "auto" (the published one where it is installed and there is a GPU, else "small"), or the name
+            of one that is installed. Which it was stays with the object, as "mvdream_model".
         timeout: seconds it may take; None for no limit. What is running then is cancelled.
         progress: called with the job when there is news: `job.fraction` (0..1), `job.headline`,
             `job.seconds_left`.
@@ -51,7 +54,7 @@ def generate(
     """
     from . import scripting
 
-    return scripting.generate(prompt, negative_prompt, seed, preset, timeout, progress)
+    return scripting.generate(prompt, negative_prompt, seed, preset, model, timeout, progress)
 
 
 def preview_views(
@@ -59,6 +62,7 @@ def preview_views(
     *,
     negative_prompt: str = "",
     seed: int = 0,
+    model: str = "auto",
     timeout: float | None = None,
     progress: "Callable[[Job], None] | None" = None,
 ) -> Path:
@@ -70,6 +74,7 @@ def preview_views(
         prompt: what to show, such as "a red mug".
         negative_prompt: what to keep away from; "" for what suits the model.
         seed: 0 to 2**31 - 1; the same seed gives the same picture on the same machine.
+        model: as for `generate`.
         timeout: seconds it may take; None for no limit. What is running then is cancelled.
         progress: as for `generate`.
 
@@ -83,7 +88,7 @@ def preview_views(
     """
     from . import scripting
 
-    return scripting.preview_views(prompt, negative_prompt, seed, timeout, progress)
+    return scripting.preview_views(prompt, negative_prompt, seed, model, timeout, progress)
 
 
 def mesh_file(generated: "bpy.types.Object") -> Path | None:

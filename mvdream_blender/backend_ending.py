@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from .announcement import Announcement
 from .client import Client
+from .downloads import unfinished
 from .errors import MVDreamError, Refused, Unreachable
 from .pending import PendingJob
 from .processes import is_alive, terminate
@@ -32,6 +33,15 @@ def answering(announced: Announcement | None) -> Steps[Client | None]:
 
 
 def refuse_to_interrupt(client: Client, of_others: Sequence[PendingJob]) -> Steps[None]:
+    """
+    Raises:
+        MVDreamError: a job that another Blender follows is under way, or anyone's download of a model.
+    """
+    if names := unfinished((yield from client.jobs())):
+        raise MVDreamError(
+            f"The model {', '.join(names)} is being downloaded by this backend. "
+            "Wait until that is done, or cancel it in the add-on's preferences; then try again."
+        )
     for pending in of_others:
         try:
             status = (yield from client.job(pending.id)).get("status")

@@ -17,7 +17,7 @@ from .client import Client
 from .errors import BackendDied, MVDreamError, Refused, Unreachable
 from .pending import PendingJob
 from .processes import ChildProcess, child_environment, is_alive, log_tail
-from .tasks import Delay, Steps, run
+from .tasks import Delay, Steps, Until, run
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ class BackendProcess:
         self._child: ChildProcess | None = None
         self._attached: Announcement | None = None
         self._left: Announcement | None = None
+        self._connecting = False
 
     @property
     def running(self) -> bool:
@@ -88,10 +89,16 @@ class BackendProcess:
         Raises:
             MVDreamError: it can't be started, did not come up, or an older one is still busy.
         """
-        found = yield from self._attach()
-        if found is not None:
-            return found
-        return (yield from self._start(python, discarded))
+        # Of two pieces of work that need it at once the second gets what the first has started.
+        yield Until(lambda: not self._connecting)
+        self._connecting = True
+        try:
+            found = yield from self._attach()
+            if found is not None:
+                return found
+            return (yield from self._start(python, discarded))
+        finally:
+            self._connecting = False
 
     def find(self) -> Steps[Client | None]:
         """The client of a backend that runs, of whatever version, whoever started it; None for none."""

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from .errors import MVDreamError, Refused, Unreachable
 from .exchange import Exchange, Response
+from .models import Model, parse
 from .resolver import is_loopback
 from .tasks import Steps
 
@@ -68,6 +69,18 @@ class Client:
     def health(self) -> Steps[Json]:
         """{"status": "ok", "version": str, "jobs_running": int}"""
         return (yield from self._json("GET", "/v1/health"))
+
+    def models(self) -> Steps[tuple[Model, ...]]:
+        """All models, there or not."""
+        answer = yield from self._json("GET", "/v1/models")
+        try:
+            return parse(answer)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise Unreachable(f"What answers at {self.url} has no list of models.") from None
+
+    def remove_model(self, name: str) -> Steps[None]:
+        """Remove a model, or what is there of its download."""
+        yield from self._call("DELETE", f"/v1/models/{quote(name, safe='')}")
 
     def submit(self, settings: Json, kind: str = "generate") -> Steps[Json]:
         """Queue a job; returns it."""

@@ -2,6 +2,7 @@
 """The way to the backend that the preferences name, and what is done there first. Never imports bpy."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .backend_process import BackendProcess
@@ -17,11 +18,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Connection:
-    """Opens, ends and tidies; made anew whenever the preferences may have changed."""
+    """Opens, ends and tidies; made anew whenever the preferences may have changed.
+
+    Attributes:
+        opened: what is done first with every client, before it is handed out.
+    """
 
     configuration: Configuration
     backend: BackendProcess
     pending: PendingJobs
+    opened: Callable[[Client], Steps[None]]
 
     def open(self, restart: bool = False) -> Steps[Client]:
         """The client of the backend that the preferences name, started where it is local and not there.
@@ -43,6 +49,7 @@ class Connection:
             client = Client(configuration.remote_url, configuration.remote_token)
             yield from client.health()
             yield from self._settle(client)
+            yield from self.opened(client)
             return client
         python = configuration.backend_python()
         if python is None:
@@ -55,7 +62,18 @@ class Connection:
             yield from self.end_backend()
         client = yield from self.backend.connect(python, self.pending.discarded())
         yield from self._settle(client)
+        yield from self.opened(client)
         return client
+
+    def find(self) -> Steps[Client | None]:
+        """The client of the backend that the preferences name where it runs; a local one is not started.
+
+        Raises:
+            MVDreamError: the remote one can't be reached.
+        """
+        if self.configuration.remote_url:
+            return (yield from self.open())
+        return (yield from self.backend.find())
 
     def end_backend(self) -> Steps[None]:
         """End the local backend, whoever started it.
@@ -67,12 +85,8 @@ class Connection:
 
     def discard(self) -> Steps[None]:
         """Where nothing answers nothing is started: the next connection settles what is noted."""
-        configuration = self.configuration
         try:
-            if configuration.remote_url:
-                client = yield from self.open()
-            else:
-                client = yield from self.backend.find()
+            client = yield from self.find()
             if client is not None:
                 yield from self._settle(client)
         except MVDreamError as error:

@@ -8,6 +8,7 @@ import bpy
 
 from .errors import Cancelled, MVDreamError
 from .job import Job
+from .models import AUTO
 from .pending import Place
 from .tasks import Steps, Until
 
@@ -108,8 +109,11 @@ def place_glb(
     for collection in list(result.users_collection):
         collection.objects.unlink(result)
     target.objects.link(result)
+    model = result.get("model")
     for key in set(result.keys()) - set(result.bl_rna.properties.keys()):
         del result[key]  # the file's extras; what the add-on keeps has names of its own
+    if isinstance(model, str):
+        result["mvdream_model"] = model  # the one that was used, where "auto" was asked for
     result.rotation_mode = "XYZ"
     result.location = location
     _name(result, prompt)
@@ -174,7 +178,7 @@ def _describe(made: bpy.types.Object, prompt: str, job: str, settings: dict[str,
     made["mvdream_prompt"] = prompt
     # ID properties hold 32-bit integers, and so do seeds.
     made["mvdream_seed"] = int(settings.get("seed") or 0)  # type: ignore[call-overload]
-    made["mvdream_model"] = str(settings.get("model") or "small")
+    made["mvdream_model"] = made.get("mvdream_model") or str(settings.get("model") or AUTO)
     made["mvdream_settings"] = json.dumps(settings, sort_keys=True)
     made["mvdream_job"] = job
 

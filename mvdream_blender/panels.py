@@ -6,8 +6,11 @@ Drawing changes nothing.
 
 import bpy
 
-from . import pictures, runtime, wrapping
+from . import model_choice, pictures, runtime
+from .drawing import draw_lines, letters
 from .errors import MVDreamError
+from .model_list import draw_download
+from .models import amount
 from .session import Session
 from .viewing import Views
 
@@ -32,18 +35,19 @@ class MVDREAM_PT_generate(_Sidebar, bpy.types.Panel):
         if session is None:
             return
         _draw_inputs(self.layout, context.scene.mvdream)
+        _draw_missing_model(self.layout, session, context.scene.mvdream, letters(context))
         if session.making:
-            _draw_job(self.layout, session, _letters(context))
+            _draw_job(self.layout, session, letters(context))
         else:
             _draw_start(self.layout, session)
         if session.job is not None and session.job.note:
-            _draw_lines(self.layout, session.job.note, _letters(context), "INFO")
+            draw_lines(self.layout, session.job.note, letters(context), "INFO")
         if session.error is not None:
-            _draw_error(self.layout, session.error, _letters(context))
+            _draw_error(self.layout, session.error, letters(context))
         if session.views is not None:
-            _draw_views(self.layout, session.views, context.scene.mvdream, _letters(context))
+            _draw_views(self.layout, session.views, context.scene.mvdream, letters(context))
         if session.unfinished:
-            _draw_unfinished(self.layout, session, _letters(context))
+            _draw_unfinished(self.layout, session, letters(context))
 
 
 class MVDREAM_PT_backend(_Sidebar, bpy.types.Panel):
@@ -58,9 +62,9 @@ class MVDREAM_PT_backend(_Sidebar, bpy.types.Panel):
             return
         layout = self.layout
         text, icon, button = backend_state(session)
-        _draw_lines(layout, text, _letters(context), icon)
+        draw_lines(layout, text, letters(context), icon)
         if session.doing == "install" and session.installing is not None:
-            _draw_installation(layout, session, _letters(context))
+            _draw_installation(layout, session, letters(context))
         elif button:
             layout.operator(button)
 
@@ -108,6 +112,22 @@ def _draw_inputs(layout: bpy.types.UILayout, inputs: bpy.types.PropertyGroup) ->
     row.prop(inputs, "seed")
     row.operator("mvdream.new_seed", text="", icon="FILE_REFRESH")
     column.prop(inputs, "preset")
+    column.prop(inputs, "model_choice")
+
+
+def _draw_missing_model(
+    layout: bpy.types.UILayout, session: Session, inputs: bpy.types.PropertyGroup, width: int
+) -> None:
+    """What is missing before the chosen model can be used, where it can be had."""
+    model = model_choice.chosen(inputs)
+    if model is None or model.installed or not model.source:
+        return
+    box = layout.box()
+    if not draw_download(box, session.library, model.name, width):
+        text = f"Download {model.name} (about {amount(model.about_bytes)})"
+        box.operator("mvdream.download_model", text=text, icon="IMPORT").name = model.name
+    if error := session.library.errors.get(model.name):
+        draw_lines(box, str(error), width, "ERROR")
 
 
 def _draw_start(layout: bpy.types.UILayout, session: Session) -> None:
@@ -121,13 +141,13 @@ def _draw_start(layout: bpy.types.UILayout, session: Session) -> None:
         row.operator("mvdream.install_backend", icon="IMPORT")
 
 
-def _draw_job(layout: bpy.types.UILayout, session: Session, letters: int) -> None:
+def _draw_job(layout: bpy.types.UILayout, session: Session, width: int) -> None:
     job = session.job
     if job is None:
         return
     # The inputs above may be for the next one by now, or belong to another scene.
     doing = "Views of" if session.doing == "views" else "Making"
-    _draw_lines(layout, f"{doing}: {job.prompt}", letters)
+    draw_lines(layout, f"{doing}: {job.prompt}", width)
     layout.label(text=job.headline)
     layout.progress(factor=job.fraction, text=f"{round(job.fraction * 100)} %  {job.time_left}".strip())
     icon = pictures.icon(session.preview)
@@ -139,11 +159,11 @@ def _draw_job(layout: bpy.types.UILayout, session: Session, letters: int) -> Non
 
 
 def _draw_views(
-    layout: bpy.types.UILayout, views: Views, inputs: bpy.types.PropertyGroup, letters: int
+    layout: bpy.types.UILayout, views: Views, inputs: bpy.types.PropertyGroup, width: int
 ) -> None:
     """Two by two: the four in a row would be too small to judge in a sidebar."""
     box = layout.box()
-    _draw_lines(box, f"Views of: {views.prompt}", letters, "IMAGE_DATA")
+    draw_lines(box, f"Views of: {views.prompt}", width, "IMAGE_DATA")
     icons = [icon for icon in map(pictures.icon, views.parts) if icon]
     for first in range(0, len(icons), 2):
         row = box.row(align=True)
@@ -155,47 +175,34 @@ def _draw_views(
         row.operator("mvdream.use_seed")
 
 
-def _draw_installation(layout: bpy.types.UILayout, session: Session, letters: int) -> None:
+def _draw_installation(layout: bpy.types.UILayout, session: Session, width: int) -> None:
     progress = session.installing
     if progress is None:
         return
-    _draw_lines(layout, progress.message, letters)
+    draw_lines(layout, progress.message, width)
     if progress.fraction is not None:
         layout.progress(factor=progress.fraction, text=f"{round(progress.fraction * 100)} %")
     layout.operator("mvdream.cancel", icon="CANCEL")
 
 
-def _draw_error(layout: bpy.types.UILayout, error: MVDreamError, letters: int) -> None:
+def _draw_error(layout: bpy.types.UILayout, error: MVDreamError, width: int) -> None:
     box = layout.box()
-    _draw_lines(box, str(error), letters, "ERROR")
+    draw_lines(box, str(error), width, "ERROR")
     if error.fix == "preferences":
         box.operator("preferences.addon_show", text="Open Preferences").module = runtime.ADDON
     elif error.fix:
         box.operator(_FIXES[error.fix])
 
 
-def _draw_unfinished(layout: bpy.types.UILayout, session: Session, letters: int) -> None:
+def _draw_unfinished(layout: bpy.types.UILayout, session: Session, width: int) -> None:
     for pending in session.unfinished[:MOST_UNFINISHED]:
         box = layout.box()
-        _draw_lines(box, f"Unfinished: {pending.prompt}", letters, "TIME")
+        draw_lines(box, f"Unfinished: {pending.prompt}", width, "TIME")
         row = box.row(align=True)
         row.operator("mvdream.resume").job = pending.id
         row.operator("mvdream.forget").job = pending.id
     if (more := len(session.unfinished) - MOST_UNFINISHED) > 0:
         layout.label(text=f"and {more} more")
-
-
-def _draw_lines(layout: bpy.types.UILayout, text: str, letters: int, icon: str = "NONE") -> None:
-    column = layout.column(align=True)
-    column.scale_y = 0.8
-    for number, line in enumerate(wrapping.lines(text, letters)):
-        column.label(text=line, icon=icon if number == 0 else ("NONE" if icon == "NONE" else "BLANK1"))
-
-
-def _letters(context: bpy.types.Context) -> int:
-    return (
-        wrapping.letters(context.region.width, context.preferences.system.ui_scale) if context.region else 40
-    )
 
 
 CLASSES = (MVDREAM_PT_generate, MVDREAM_PT_backend, MVDREAM_PT_dataset)

@@ -3,6 +3,9 @@
 
 import bpy
 
+from .drawing import letters
+from .model_list import draw_models
+
 ADDON = __package__
 COMPUTE = (
     ("auto", "Automatic", "The best that this machine has a card and a driver for"),
@@ -19,7 +22,7 @@ def _refresh(_preferences: bpy.types.AddonPreferences, _context: bpy.types.Conte
 
 
 class MVDREAM_AP_preferences(bpy.types.AddonPreferences):
-    """Another Python or another machine for the backend."""
+    """Another Python or another machine for the backend; the models."""
 
     bl_idname = ADDON
 
@@ -50,7 +53,9 @@ class MVDREAM_AP_preferences(bpy.types.AddonPreferences):
         update=_refresh,
     )
 
-    def draw(self, _context: bpy.types.Context) -> None:
+    def draw(self, context: bpy.types.Context) -> None:
+        from . import runtime  # imports this module itself
+
         layout = self.layout
         layout.use_property_split = True
         row = layout.row()
@@ -65,6 +70,9 @@ class MVDREAM_AP_preferences(bpy.types.AddonPreferences):
         buttons.operator("mvdream.install_backend")
         buttons.operator("mvdream.restart_backend")
         buttons.operator("mvdream.stop_backend")
+        session = runtime.peek()
+        if session is not None:
+            draw_models(layout, session.library, letters(context))
 
 
 def preferences() -> MVDREAM_AP_preferences | None:

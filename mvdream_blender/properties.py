@@ -3,6 +3,8 @@
 
 import bpy
 
+from . import model_choice
+from .models import AUTO
 from .presets import DEFAULT_PRESET, LARGEST_SEED, PRESETS
 
 
@@ -13,7 +15,7 @@ class MVDREAM_PG_settings(bpy.types.PropertyGroup):
         name="Prompt", description="What to make, such as: a red mug", maxlen=300
     )
     negative_prompt: bpy.props.StringProperty(
-        name="Negative Prompt", description="What to keep away from", maxlen=300
+        name="Negative Prompt", description="What to keep away from. Empty: what suits the model", maxlen=300
     )
     seed: bpy.props.IntProperty(
         name="Seed",
@@ -23,6 +25,14 @@ class MVDREAM_PG_settings(bpy.types.PropertyGroup):
     )
     preset: bpy.props.EnumProperty(
         name="Preset", description="How much time to spend", items=PRESETS, default=DEFAULT_PRESET
+    )
+    model: bpy.props.StringProperty(name="Model", description="Name of the model", default=AUTO)
+    model_choice: bpy.props.EnumProperty(
+        name="Model",
+        description="What makes it. The add-on's preferences download the published models",
+        items=model_choice.items,
+        get=model_choice.read,
+        set=model_choice.write,
     )
 
 

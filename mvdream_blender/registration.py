@@ -5,7 +5,7 @@ import bpy
 
 from . import panels, pictures, properties, runtime
 from .importer import MVDREAM_OT_import_result
-from .operators import backend, dataset, jobs, views
+from .operators import backend, dataset, jobs, models, views
 from .operators.generate import MVDREAM_OT_generate
 from .preferences import MVDREAM_AP_preferences
 
@@ -16,6 +16,7 @@ CLASSES = (
     *views.CLASSES,
     *jobs.CLASSES,
     *backend.CLASSES,
+    *models.CLASSES,
     *dataset.CLASSES,
     *panels.CLASSES,
 )

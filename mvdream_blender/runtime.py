@@ -12,6 +12,8 @@ import bpy
 from . import importer, pictures
 from .configuration import PYTHON_VARIABLE, Configuration, source_folder
 from .errors import Cancelled, MVDreamError
+from .job import Phase
+from .library import LIST
 from .pending import Place
 from .preferences import ADDON, preferences
 from .session import Session
@@ -29,6 +31,10 @@ def start() -> None:
     """Called when the add-on is registered."""
     global _session
     _session = Session(_configuration(), importer.deliver)
+    if _session.backend.left_running and not bpy.app.background:
+        # Downloads that an earlier Blender began are shown again.
+        _session.library.refresh()
+        pump()
 
 
 def stop() -> None:
@@ -102,6 +108,36 @@ def finish(timeout: float | None = None, news: Callable[[], object] = lambda: No
         raise Cancelled("Cancelled.")
 
 
+def finish_model(name: str, news: Callable[[], object] = lambda: None) -> None:
+    """Drive what is done to a model to its end, blocking. Ctrl-C cancels a download.
+
+    Args:
+        name: the model's name; LIST for the list of all.
+        news: called when there is something new to show.
+
+    Raises:
+        MVDreamError: what went wrong; Cancelled where the download was stopped.
+    """
+    library = session().library
+    download = library.download_of(name)
+    try:
+        while library.is_busy_with(name) or library.is_busy_with(LIST):
+            library.tick()
+            news()
+            time.sleep(PAUSE_SECONDS)
+    except BaseException:
+        library.cancel(name)
+        limit = time.monotonic() + 5
+        while library.is_busy_with(name) and time.monotonic() < limit:
+            library.tick()
+            time.sleep(PAUSE_SECONDS)
+        raise
+    if name in library.errors:
+        raise library.errors[name]
+    if download is not None and download.phase is Phase.CANCELLED:
+        raise Cancelled("The download was cancelled. What has come is kept for the next one.")
+
+
 def _cancel_and_wait(current: Session) -> None:
     """Tell the backend, for a few seconds at most: nobody waits for the job any more."""
     current.cancel()
@@ -114,7 +150,8 @@ def _tick() -> float | None:
     global _shown_revision
     if _session is None:
         return None
-    more = _session.tick()
+    # Both, whatever the first says.
+    more = any([_session.tick(), _session.library.tick()])
     if _session.revision != _shown_revision:
         _shown_revision = _session.revision
         try:
@@ -129,6 +166,8 @@ def _tick() -> float | None:
 def _redraw() -> None:
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
+            if area.type == "PREFERENCES":
+                area.tag_redraw()
             if area.type == "VIEW_3D":
                 for region in area.regions:
                     if region.type == "UI":

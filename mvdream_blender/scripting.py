@@ -10,7 +10,7 @@ from . import runtime
 from .errors import MVDreamError
 from .generation import result_file
 from .job import Job
-from .viewing import views_settings
+from .job_settings import mesh_settings, views_settings
 
 
 def generate(
@@ -18,12 +18,13 @@ def generate(
     negative_prompt: str,
     seed: int,
     preset: str,
+    model: str,
     timeout: float | None,
     progress: Callable[[Job], None] | None,
 ) -> bpy.types.Object:
     """See `mvdream_blender.generate`."""
     session = runtime.session()
-    settings = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "preset": preset}
+    settings = mesh_settings(prompt, negative_prompt, seed, preset, model)
     try:
         session.generate(settings, runtime.place(bpy.context))
         runtime.finish(timeout, lambda: progress and session.job and progress(session.job))
@@ -36,13 +37,14 @@ def preview_views(
     prompt: str,
     negative_prompt: str,
     seed: int,
+    model: str,
     timeout: float | None,
     progress: Callable[[Job], None] | None,
 ) -> Path:
     """See `mvdream_blender.preview_views`."""
     session = runtime.session()
     try:
-        session.preview_views(views_settings(prompt, negative_prompt, seed))
+        session.preview_views(views_settings(prompt, negative_prompt, seed, model))
         runtime.finish(timeout, lambda: progress and session.job and progress(session.job))
     except MVDreamError as error:
         raise RuntimeError(str(error)) from None

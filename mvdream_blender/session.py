@@ -15,6 +15,7 @@ from .errors import Cancelled, MVDreamError
 from .following import Follower
 from .generation import Deliver, Generation
 from .job import Job, Phase
+from .library import Library
 from .pending import PendingJob, PendingJobs, Place
 from .tasks import Steps, Task
 from .viewing import Viewing, Views
@@ -33,6 +34,7 @@ class Session:
         doing: what is under way; "" for nothing.
         installing: progress of an installation under way; None otherwise.
         error: what went wrong last; None once something new was started.
+        library: the models, and their downloads, which go on beside the rest.
         revision: grows when there is something new to show.
     """
 
@@ -49,10 +51,8 @@ class Session:
         self.doing: Doing = ""
         self._follower: Follower | None = None
         self._task: Task[Any] | None = None
-        self.unfinished: list[PendingJob] = []
+        self.library = Library(lambda: self._connection, self._surroundings, self._changed)
         self.refresh()
-
-    # What there is to show
 
     @property
     def busy(self) -> bool:
@@ -74,9 +74,8 @@ class Session:
         self.installed = self.configuration.installed
         self.unfinished = [] if self.busy else self._pending.orphans()
         self.backend.look()
+        self.library.look()
         self._changed()
-
-    # What can be started
 
     def generate(self, settings: dict[str, Any], place: Place) -> None:
         """Start a job.
@@ -148,8 +147,9 @@ class Session:
         try:
             self._pending.discard(pending)
         except OSError as error:
-            reason = error.strerror or error
-            raise MVDreamError(f"{self._pending.folder} can't be written: {reason}.") from None
+            raise MVDreamError(
+                f"{self._pending.folder} can't be written: {error.strerror or error}."
+            ) from None
         self._start("discard", self._connection.discard())
 
     def install(self) -> None:
@@ -211,13 +211,12 @@ class Session:
             self._task.close()
         self._task = None
         self.doing = ""
+        self.library.close()
         self._pending.close()
         if working or self._pending.of_others():
             self.backend.detach()
         else:
             self.backend.stop()
-
-    # Inside
 
     @property
     def _pending(self) -> PendingJobs:
@@ -225,7 +224,7 @@ class Session:
 
     @property
     def _connection(self) -> Connection:
-        return Connection(self.configuration, self.backend, self._pending)
+        return Connection(self.configuration, self.backend, self._pending, self.library.update)
 
     def _refuse_second(self) -> None:
         if self.doing == "install":

@@ -5,7 +5,6 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from .client import Client
 from .errors import Cancelled, MVDreamError
@@ -33,12 +32,6 @@ class Views:
     seed: int
     picture: Path
     parts: tuple[Path, ...]
-
-
-def views_settings(prompt: str, negative_prompt: str, seed: int) -> dict[str, Any]:
-    """What the backend is asked for; without a negative prompt it takes what suits the model."""
-    settings = {"prompt": prompt, "seed": seed, "separate": True}
-    return {**settings, "negative_prompt": negative_prompt} if negative_prompt else settings
 
 
 class Viewing(Follower):

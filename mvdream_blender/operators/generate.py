@@ -6,6 +6,8 @@ import bpy
 from .. import runtime
 from ..console import ConsoleProgress
 from ..errors import Cancelled, MVDreamError
+from ..job_settings import mesh_settings
+from ..models import AUTO
 from ..presets import DEFAULT_PRESET, LARGEST_SEED
 
 
@@ -20,13 +22,14 @@ class MVDREAM_OT_generate(bpy.types.Operator):
     prompt: bpy.props.StringProperty(name="Prompt", options={"SKIP_SAVE"})
     negative_prompt: bpy.props.StringProperty(name="Negative Prompt", options={"SKIP_SAVE"})
     seed: bpy.props.IntProperty(name="Seed", min=0, max=LARGEST_SEED, options={"SKIP_SAVE"})
-    # A plain text: the backend knows which presets there are, and says so.
+    # Plain texts: the backend knows which presets and models there are, and says so.
     preset: bpy.props.StringProperty(name="Preset", default=DEFAULT_PRESET, options={"SKIP_SAVE"})
+    model: bpy.props.StringProperty(name="Model", default=AUTO, options={"SKIP_SAVE"})
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """From a button or the operator search: what the panel says, where the caller says nothing."""
         inputs = context.scene.mvdream
-        for name in ("prompt", "negative_prompt", "seed", "preset"):
+        for name in ("prompt", "negative_prompt", "seed", "preset", "model"):
             if not self.properties.is_property_set(name):
                 setattr(self, name, getattr(inputs, name))
         return self.execute(context)
@@ -40,12 +43,7 @@ class MVDREAM_OT_generate(bpy.types.Operator):
         return {"FINISHED"}
 
     def _start(self, context: bpy.types.Context) -> None:
-        settings = {
-            "prompt": self.prompt,
-            "negative_prompt": self.negative_prompt,
-            "seed": self.seed,
-            "preset": self.preset,
-        }
+        settings = mesh_settings(self.prompt, self.negative_prompt, self.seed, self.preset, self.model)
         session = runtime.session()
         session.generate(settings, runtime.place(context))
         if not bpy.app.background:

@@ -7,8 +7,9 @@ import bpy
 
 from .. import runtime
 from ..console import ConsoleProgress
+from ..job_settings import views_settings
+from ..models import AUTO
 from ..presets import LARGEST_SEED
-from ..viewing import views_settings
 from .waiting import begin
 
 
@@ -23,17 +24,18 @@ class MVDREAM_OT_preview_views(bpy.types.Operator):
     prompt: bpy.props.StringProperty(name="Prompt", options={"SKIP_SAVE"})
     negative_prompt: bpy.props.StringProperty(name="Negative Prompt", options={"SKIP_SAVE"})
     seed: bpy.props.IntProperty(name="Seed", min=0, max=LARGEST_SEED, options={"SKIP_SAVE"})
+    model: bpy.props.StringProperty(name="Model", default=AUTO, options={"SKIP_SAVE"})
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """From a button or the operator search: what the panel says, where the caller says nothing."""
         inputs = context.scene.mvdream
-        for name in ("prompt", "negative_prompt", "seed"):
+        for name in ("prompt", "negative_prompt", "seed", "model"):
             if not self.properties.is_property_set(name):
                 setattr(self, name, getattr(inputs, name))
         return self.execute(context)
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
-        settings = views_settings(self.prompt, self.negative_prompt, self.seed)
+        settings = views_settings(self.prompt, self.negative_prompt, self.seed, self.model)
         progress = ConsoleProgress()
         try:
             return begin(

@@ -3,8 +3,8 @@
 
 "" is refused, "fail ..." fails ("fail once ..." only the first time), "mistake ..." fails for good,
 "slow ..." runs until it is cancelled, "die once ..." kills the server the first time. Anything else is done
-after a few looks: with a box, or with pictures where views were asked for. Run as a program it takes the
-backend's command line.
+after a few looks: with a box, or with pictures where views were asked for. Of a model to be downloaded the
+name says it. Run as a program it takes the backend's command line.
 """
 
 import argparse
@@ -23,12 +23,26 @@ LOOKS = 4
 PICTURES = {"views.png": (9, 9, 9)} | {f"view-{a:03d}.png": (0, 0, 50 + a // 2) for a in (0, 90, 180, 270)}
 
 
+MODELS = {
+    "small": {"title": "Small", "about_bytes": 15_000_000, "licence": "GPL"},
+    "mvdream-sd21": {
+        "title": "Published",
+        "about_bytes": 5_200_000_000,
+        "source": "a/b/c.pt",
+        "licence": "OpenRAIL",
+        "licence_url": "https://example.org",
+    },
+    "mine": {"title": "My own"},
+}
+
+
 class FakeBackend:
     """Jobs in a folder, so that they survive the server."""
 
     def __init__(self, folder: Path, token: str, version: str = VERSION):
         self.folder, self.token, self.version = folder, token, version
         self.requests: list[tuple[str, str]] = []
+        self.one_at_a_time = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.server.daemon_threads = True
@@ -59,6 +73,8 @@ class FakeBackend:
         if parts == ["shutdown"]:
             threading.Thread(target=self.server.shutdown, daemon=True).start()
             return 202, {"status": "stopping"}
+        if parts[0] == "models":
+            return self.remove_model(parts[1]) if method == "DELETE" else (200, self.models())
         if parts == ["jobs"]:
             return self.submit(body) if method == "POST" else (200, {"jobs": self.jobs()})
         file = self.folder / f"{parts[1]}.json"
@@ -80,18 +96,35 @@ class FakeBackend:
             if parts[3] not in job["files"]:
                 return 404, {"detail": "There is no such file."}
             colour = PICTURES.get(parts[3], (0, 60 * job["step"] % 256, 0))
-            return 200, box() if parts[3] == "mesh.glb" else png(colour)
+            made_by = job["settings"]["model"].replace("auto", "small")
+            return 200, box(model=made_by) if parts[3] == "mesh.glb" else png(colour)
         return 200, self.look(job)
+
+    def models(self) -> list[dict]:
+        there = {file.name.removeprefix("model ") for file in self.folder.glob("model *")} | {"small", "mine"}
+        return [
+            values | {"name": name, "installed": name in there, "removable": name in there - {"small"}}
+            for name, values in MODELS.items()
+        ]
+
+    def remove_model(self, name: str) -> tuple[int, object]:
+        file = self.folder / f"model {name}"
+        if not file.exists():
+            return 422, {"detail": f"There is no model {name!r}."}
+        file.unlink()
+        return 200, None
 
     def submit(self, body: dict) -> tuple[int, object]:
         settings = body["settings"]
+        if body["kind"] == "download":
+            settings = settings | {"prompt": settings["name"]}
         if not settings["prompt"].strip():
             return 422, {"detail": "The prompt is empty: say what to make."}
         job = {
             "id": f"job{len(list(self.folder.glob('job*'))) + 1}",
             "kind": body["kind"],
             "status": "queued",
-            "settings": settings | {"model": "small"},
+            "settings": {"model": "auto"} | settings,
         }
         job |= {
             "stage": "",
@@ -112,12 +145,14 @@ class FakeBackend:
         step = job["step"] + 1
         job |= {
             "status": "running",
-            "stage": "sample" if job["kind"] == "views" else "distil",
+            "stage": {"views": "sample", "download": "download"}.get(job["kind"], "distil"),
             "step": step,
             "progress": min(1.0, step / LOOKS),
             "seconds_left": 9.0,
         }
-        job["files"] = [] if job["kind"] == "views" else ["preview.png"]
+        job["files"] = ["preview.png"] if job["kind"] == "generate" else []
+        if job["kind"] == "download":
+            job |= {"steps": 0, "message": f"Downloading c.pt: {step}.00 GB of 5.20 GB, 6:40 min left"}
         if prompt.startswith("slow"):
             job["progress"] = 0.5
         elif prompt.startswith("fail") and step >= 2:
@@ -132,7 +167,9 @@ class FakeBackend:
             sys.stderr.flush()
             os._exit(9)
         elif step >= LOOKS:
-            made = [*PICTURES] if job["kind"] == "views" else ["preview.png", "mesh.glb"]
+            made = {"views": [*PICTURES], "download": []}.get(job["kind"], ["preview.png", "mesh.glb"])
+            if job["kind"] == "download":
+                (self.folder / f"model {prompt}").touch()
             job |= {"status": "done", "files": made, "seconds_left": 0.0}
         return self.save(job)
 
@@ -148,7 +185,8 @@ def _handler(backend: FakeBackend):
             if self.headers["Authorization"] != f"Bearer {backend.token}":
                 status, answer = 401, {"detail": "no"}
             else:
-                status, answer = backend.answer(self.command, self.path, body)
+                with backend.one_at_a_time:
+                    status, answer = backend.answer(self.command, self.path, body)
             data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))

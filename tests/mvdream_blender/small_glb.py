@@ -9,8 +9,8 @@ import zlib
 HALF = (0.5, 1.5, 1.0)
 
 
-def box(colour=(255, 0, 0), meshes=1) -> bytes:
-    """The file. `meshes` 0 leaves an empty node."""
+def box(colour=(255, 0, 0), meshes=1, model=None) -> bytes:
+    """The file. `meshes` 0 leaves an empty node; `model` is said to have made it."""
     corners = [(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
     positions = b"".join(
         struct.pack("<3f", *(sign * half for sign, half in zip(corner, HALF, strict=True)))
@@ -25,7 +25,8 @@ def box(colour=(255, 0, 0), meshes=1) -> bytes:
     for part in (positions, uvs, indices, picture):
         views.append({"buffer": 0, "byteOffset": len(blob), "byteLength": len(part)})
         blob += part + b"\0" * (-len(part) % 4)
-    node = {"name": "thing", "mesh": 0, "extras": {"stray": 1}} if meshes else {"name": "nothing"}
+    extras = {"stray": 1} | ({"model": model} if model else {})
+    node = {"name": "thing", "mesh": 0, "extras": extras} if meshes else {"name": "nothing"}
     document = {
         "asset": {"version": "2.0"},
         "scene": 0,

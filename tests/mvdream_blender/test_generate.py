@@ -37,7 +37,7 @@ def test_scripting_call(addon):
     assert [fraction for fraction, _ in seen] == sorted(fraction for fraction, _ in seen)
     assert seen[0] == (0.0, "Starting the backend")
     assert seen[-1] == (1.0, "Done")
-    assert addon.mesh_file(made).read_bytes() == box()
+    assert addon.mesh_file(made).read_bytes() == box(model="small")
 
 
 def test_one_undo_step(addon):

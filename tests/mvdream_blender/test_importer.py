@@ -50,6 +50,14 @@ def test_what_it_was_made_from_is_kept(addon, glb):
     assert json.loads(made["mvdream_settings"]) == settings
 
 
+def test_the_model_that_was_used_is_kept_where_any_was_asked_for(addon, tmp_path):
+    file = tmp_path / "mesh.glb"
+    file.write_bytes(box(model="mvdream-sd21"))
+    place(file, settings=json.dumps({"model": "auto"}))
+    assert bpy.context.object["mvdream_model"] == "mvdream-sd21"
+    assert bpy.context.object.get("model") is None
+
+
 def test_texture_is_in_the_file(addon, glb):
     place(glb)
     [image] = [image for image in bpy.data.images if image.name == "a red mug"]

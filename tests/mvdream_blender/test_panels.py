@@ -65,6 +65,7 @@ def test_idle(addon):
         "negative_prompt",
         "seed",
         "preset",
+        "model_choice",
     ]
 
 

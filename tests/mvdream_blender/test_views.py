@@ -56,7 +56,7 @@ def test_the_backend_is_asked_for_no_more_than_was_said(addon):
     addon.preview_views("a mug", negative_prompt="red", timeout=60)
     jobs = [json.loads(file.read_text()) for file in sorted(session().backend.data.glob("job*.deleted"))]
     assert [job["kind"] for job in jobs] == ["views", "views"]
-    asked = {"prompt": "a mug", "separate": True, "model": "small"}
+    asked = {"prompt": "a mug", "separate": True, "model": "auto"}
     assert jobs[0]["settings"] == asked | {"seed": 2}
     assert jobs[1]["settings"] == asked | {"seed": 0, "negative_prompt": "red"}
 

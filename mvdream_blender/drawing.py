@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What panels and preferences draw alike."""
+
+import bpy
+
+from . import wrapping
+
+
+def draw_lines(layout: bpy.types.UILayout, text: str, letters: int, icon: str = "NONE") -> None:
+    """All of a text as labels, which do not wrap by themselves; the icon before the first."""
+    column = layout.column(align=True)
+    column.scale_y = 0.8
+    for number, line in enumerate(wrapping.lines(text, letters)):
+        column.label(text=line, icon=icon if number == 0 else ("NONE" if icon == "NONE" else "BLANK1"))
+
+
+def letters(context: bpy.types.Context) -> int:
+    """How many letters fit into a line of the region that is drawn."""
+    if context.region is None:
+        return 40
+    return wrapping.letters(context.region.width, context.preferences.system.ui_scale)

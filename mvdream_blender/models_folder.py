@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The models on this computer, as far as a look into their folder tells. Never imports bpy.
+
+The rules are the backend's (backend/diffusion/registry.py), which can't be imported here; a test compares.
+"""
+
+import json
+import os
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from .models import KNOWN, Model, in_order
+
+VARIABLE = "MVDREAM_MODELS"
+CONFIG_FILE = "mvdream.json"
+DOWNLOADS = ".downloads"
+MOST = 100
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_UNFINISHED = (".part", ".partial", ".tmp")
+
+
+def models_folder() -> Path:
+    """Where the backend that this Blender starts keeps its models. It may not exist yet."""
+    chosen = os.environ.get(VARIABLE)
+    return Path(chosen).expanduser() if chosen else _cache_folder() / "mvdream-blender" / "models"
+
+
+def look(folder: Path) -> tuple[Model, ...]:
+    """The known models, there or not, and the user's own. Reads one small file a model, 100 at most."""
+    found = {model.name: replace(model, downloaded_bytes=_downloaded(folder, model)) for model in KNOWN}
+    for name in _names(folder)[:MOST]:
+        if name == KNOWN[0].name:
+            continue  # the one that ships wins
+        known = found.get(name, Model(name, _title(folder / name) or name))
+        found[name] = replace(known, installed=True, removable=True, downloaded_bytes=0)
+    return in_order([replace(model, removable=_is_removable(model)) for model in found.values()])
+
+
+def _is_removable(model: Model) -> bool:
+    return model.removable or model.downloaded_bytes > 0
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        there = sorted(config.parent.name for config in folder.glob(f"*/{CONFIG_FILE}"))
+    except OSError:
+        return []
+    return [name for name in there if _NAME.fullmatch(name) and not name.endswith(_UNFINISHED)]
+
+
+def _title(folder: Path) -> str:
+    try:
+        return str(json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["title"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _downloaded(folder: Path, model: Model) -> int:
+    try:
+        files = [file for file in (folder / DOWNLOADS / model.name).glob("*") if file.suffix != ".json"]
+        return sum(file.stat().st_size for file in files)
+    except OSError:
+        return 0
+
+
+def _cache_folder() -> Path:
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return Path(local) if local else Path.home() / "AppData" / "Local"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    chosen = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(chosen) if os.path.isabs(chosen) else Path.home() / ".cache"

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The panel's choice of a model: a list that changes under a value that does not."""
+
+import gc
+from dataclasses import replace
+
+import pytest
+
+bpy = pytest.importorskip("bpy")
+
+from extension_parts import part  # noqa: E402
+
+
+@pytest.fixture
+def library(addon, monkeypatch, tmp_path):
+    monkeypatch.setenv("MVDREAM_MODELS", str(tmp_path))
+    found = part("runtime").session().library
+    found.models = part("models").KNOWN
+    return found
+
+
+def inputs():
+    return bpy.context.scene.mvdream
+
+
+def shown():
+    items = part("model_choice").items(inputs(), bpy.context)
+    assert [item[4] for item in items] == list(range(len(items)))
+    return {item[0]: item[1] for item in items}
+
+
+def test_the_choices(library):
+    assert inputs().model_choice == inputs().model == "auto"
+    assert shown() == {
+        "auto": "Automatic",
+        "small": "Small (64 pixels)",
+        "mvdream-sd21": "MVDream (Stable Diffusion 2.1) (not downloaded)",
+        "mvdream-sd15": "MVDream (Stable Diffusion 1.5) (not downloaded)",
+    }
+    library.models = tuple(replace(model, installed=True) for model in library.models)
+    assert shown()["mvdream-sd15"] == "MVDream (Stable Diffusion 1.5)"
+
+
+def test_the_choice_stays_when_the_list_changes(library):
+    model = part("models").Model("own", "Öwn mödel", installed=True)
+    known = library.models
+    library.models = (*known, model)
+    inputs().model_choice = "own"
+    assert inputs().model == "own"
+    library.models = (model, *known)
+    assert inputs().model_choice == "own"
+    library.models = known
+    assert inputs().model_choice == "own"
+    assert shown()["own"] == "own (not here)"
+    inputs().model_choice = "small"
+    assert inputs().model == "small"
+    assert "own" not in shown()
+
+
+def test_the_choice_is_kept_in_the_file_by_name(library, tmp_path):
+    inputs().model = "mvdream-sd15"
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    library.models = library.models[:2]
+    bpy.ops.wm.read_homefile(use_empty=True)
+    assert inputs().model_choice == "auto"
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    assert inputs().model_choice == inputs().model == "mvdream-sd15"
+
+
+def test_blenders_texts_outlive_the_list(library):
+    items = part("model_choice").items
+    for number in range(50):
+        library.models = (part("models").Model(f"own-{number}", f"Öwn {number}", installed=True),)
+        first = items(inputs(), bpy.context)
+        gc.collect()
+        assert items(inputs(), bpy.context) is first
+        inputs().model_choice = f"own-{number}"
+        enum = inputs().bl_rna.properties["model_choice"]
+        assert enum.identifier == "model_choice"
+        assert inputs().model_choice == f"own-{number}"
+
+
+def test_buttons_send_the_choice(library, monkeypatch):
+    inputs().prompt = "a mug"
+    inputs().model = "mvdream-sd21"
+    sent = []
+    session = part("runtime").session()
+    monkeypatch.setattr(session, "generate", lambda settings, place: sent.append(settings))
+    monkeypatch.setattr(session, "preview_views", lambda settings: sent.append(settings))
+    monkeypatch.setattr(part("runtime"), "finish", lambda **_: None)
+    bpy.ops.mvdream.generate("INVOKE_DEFAULT")
+    bpy.ops.mvdream.preview_views("INVOKE_DEFAULT", model="small")
+    common = {"prompt": "a mug", "seed": 0}
+    # Without a window Blender does not invoke, it executes: then only what is said counts.
+    assert sent[1]["model"] == "small"
+    assert set(sent[0]) - set(common) == {"model", "preset"}
+
+
+def test_without_a_session(library):
+    runtime = part("runtime")
+    runtime.stop()
+    try:
+        assert list(shown()) == ["auto", "small", "mvdream-sd21", "mvdream-sd15"]
+    finally:
+        runtime.start()
