@@ -67,6 +67,10 @@ class MVDREAM_PT_backend(_Sidebar, bpy.types.Panel):
             _draw_installation(layout, session, letters(context))
         elif button:
             layout.operator(button)
+        if session.advice and not session.busy:
+            box = layout.box()
+            draw_lines(box, session.advice, letters(context), "INFO")
+            box.operator("mvdream.install_backend")
 
 
 class MVDREAM_PT_dataset(_Sidebar, bpy.types.Panel):

@@ -182,6 +182,7 @@ def _configuration() -> Configuration:
         python=bpy.path.abspath(python) if python else "",
         remote_url=chosen.remote_url.strip() if chosen else "",
         remote_token=chosen.remote_token.strip() if chosen else "",
+        compute=chosen.compute if chosen else "auto",
         online=bpy.app.online_access,
         source=source_folder(),
     )

@@ -34,6 +34,7 @@ class Session:
         doing: what is under way; "" for nothing.
         installing: progress of an installation under way; None otherwise.
         error: what went wrong last; None once something new was started.
+        advice: why to install the backend again; "" for no reason to.
         library: the models, and their downloads, which go on beside the rest.
         revision: grows when there is something new to show.
     """
@@ -72,6 +73,7 @@ class Session:
     def refresh(self) -> None:
         """Look at the disk again: what is installed, and which jobs were left behind."""
         self.installed = self.configuration.installed
+        self.advice = self.configuration.advice
         self.unfinished = [] if self.busy else self._pending.orphans()
         self.backend.look()
         self.library.look()

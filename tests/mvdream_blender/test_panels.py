@@ -177,6 +177,24 @@ def test_installing(addon):
     session().doing = ""
 
 
+def test_another_pytorch_is_offered(addon):
+    session().advice = "PyTorch is installed for the processor."
+    seen = draw("MVDREAM_PT_backend")
+    assert "PyTorch is installed for the processor." in labels(seen)
+    assert operators(seen)[-1] == "mvdream.install_backend"
+    session().advice = ""
+
+
+def test_the_choice_of_compute_reaches_the_installation(addon):
+    chosen = part("preferences").preferences()
+    assert chosen.compute == "auto"
+    chosen.compute = "rocm"
+    try:
+        assert session().configuration.environment.platform == "rocm"
+    finally:
+        chosen.compute = "auto"
+
+
 def test_drawing_changes_nothing(addon):
     revision = session().revision
     draw()
