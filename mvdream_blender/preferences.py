@@ -72,7 +72,8 @@ class MVDREAM_AP_preferences(bpy.types.AddonPreferences):
         buttons.operator("mvdream.stop_backend")
         session = runtime.peek()
         if session is not None:
-            draw_models(layout, session.library, letters(context))
+            # Boxes in a box: their borders take some letters.
+            draw_models(layout, session.library, max(20, letters(context) - 12))
 
 
 def preferences() -> MVDREAM_AP_preferences | None:

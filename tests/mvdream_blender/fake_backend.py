@@ -14,6 +14,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 sys.path.insert(0, str(Path(__file__).parent))
 from small_glb import box, png
@@ -74,7 +75,7 @@ class FakeBackend:
             threading.Thread(target=self.server.shutdown, daemon=True).start()
             return 202, {"status": "stopping"}
         if parts[0] == "models":
-            return self.remove_model(parts[1]) if method == "DELETE" else (200, self.models())
+            return self.remove_model(unquote(parts[1])) if method == "DELETE" else (200, self.models())
         if parts == ["jobs"]:
             return self.submit(body) if method == "POST" else (200, {"jobs": self.jobs()})
         file = self.folder / f"{parts[1]}.json"

@@ -47,7 +47,7 @@ def test_submit_then_done(client):
     states = [run(client.job(job["id"]), 10) for _ in range(4)]
     assert [state["step"] for state in states] == [1, 2, 3, 4]
     assert states[-1]["status"] == "done"
-    assert run(client.file(job["id"], "mesh.glb"), 10) == box()
+    assert run(client.file(job["id"], "mesh.glb"), 10) == box(model="small")
     assert [entry["id"] for entry in run(client.jobs(), 10)] == [job["id"]]
 
 
@@ -55,6 +55,24 @@ def test_cancel_and_resume(client):
     job = run(client.submit({"prompt": "slow"}), 10)
     assert run(client.cancel(job["id"]), 10)["status"] == "cancelled"
     assert run(client.resume(job["id"]), 10)["status"] == "running"
+
+
+def test_models_are_listed_and_removed(client, backend):
+    (backend.folder / "model mvdream-sd21").touch()
+    there = {model.name: model.installed for model in run(client.models(), 10)}
+    assert there == {"small": True, "mvdream-sd21": True, "mine": True}
+    run(client.remove_model("mvdream-sd21"), 10)
+    [absent] = [model for model in run(client.models(), 10) if not model.installed]
+    assert (absent.name, absent.source, absent.about_bytes) == ("mvdream-sd21", "a/b/c.pt", 5_200_000_000)
+    with pytest.raises(Refused, match=r"There is no model '\.\./x'"):
+        run(client.remove_model("../x"), 10)
+    assert backend.requests[-1] == ("DELETE", "/v1/models/..%2Fx")
+
+
+def test_something_else_has_no_models():
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n[5]"
+    with pytest.raises(Unreachable, match="has no list of models"):
+        run(Client(serve_once(answer), "t").models(), 10)
 
 
 def test_refusal_gives_the_backends_own_sentence(client):

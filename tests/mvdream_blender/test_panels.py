@@ -9,33 +9,7 @@ import pytest
 bpy = pytest.importorskip("bpy")
 
 from extension_parts import part  # noqa: E402
-
-
-class Layout:
-    """Takes what a panel may ask of a UILayout and writes it down."""
-
-    def __init__(self, seen):
-        object.__setattr__(self, "seen", seen)
-
-    def __setattr__(self, name, value):
-        assert name in bpy.types.UILayout.bl_rna.properties, f"UILayout has no {name}"
-
-    def __getattr__(self, name):
-        assert name in bpy.types.UILayout.bl_rna.functions, f"UILayout has no {name}()"
-        known = set(bpy.types.UILayout.bl_rna.functions[name].parameters.keys())
-
-        def call(*arguments, **values):
-            assert set(values) <= known, f"{name}() takes no {set(values) - known}"
-            if icon := values.get("icon"):
-                assert icon in bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items
-            self.seen.append((name, arguments, values))
-            if name == "prop":
-                assert arguments[1] in arguments[0].bl_rna.properties
-            if name == "operator" and arguments[0].startswith("mvdream."):
-                assert hasattr(bpy.types, "MVDREAM_OT_" + arguments[0].split(".")[1])
-            return Layout(self.seen) if name in ("row", "column", "box") else type("Properties", (), {})()
-
-        return call
+from layout_recorder import Layout, labels, operators  # noqa: E402
 
 
 def draw(name="MVDREAM_PT_generate"):
@@ -43,14 +17,6 @@ def draw(name="MVDREAM_PT_generate"):
     cls = getattr(part("panels"), name)
     cls.draw(type("Panel", (), {"layout": Layout(seen)})(), bpy.context)
     return seen
-
-
-def operators(seen):
-    return [arguments[0] for name, arguments, _ in seen if name == "operator"]
-
-
-def labels(seen):
-    return [values["text"] for name, _, values in seen if name == "label"]
 
 
 def session():
