@@ -146,14 +146,19 @@ class Library:
 
     def update(self, client: Client) -> Steps[None]:
         """Have the backend say what there is, and join its downloads. What fails is logged: it can wait."""
-        remote = self._connection().configuration.remote_url
+        configuration = self._connection().configuration
         try:
             models = yield from client.models()
             running = unfinished((yield from client.jobs()))
+            if not configuration.online and not configuration.remote_url:
+                # An earlier Blender was allowed to begin them, and the backend goes on by itself.
+                for answer in running.values():
+                    yield from client.cancel(answer["id"])
+                running = {}
         except MVDreamError as error:
             log.info("The backend does not say which models it has: %s", error)
             return
-        self._told_by = remote
+        self._told_by = configuration.remote_url
         self._take(models)
         for name, answer in running.items():
             if name not in self._work:

@@ -2,7 +2,9 @@
 """Models are downloaded, stopped and removed by operators, beside other work, through a backend process."""
 
 import json
+import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,6 @@ def online(addon, monkeypatch, tmp_path):
     monkeypatch.setenv("MVDREAM_MODELS", str(tmp_path / "models"))
     runtime = part("runtime")
     configuration = runtime._configuration
-    replace = sys.modules["dataclasses"].replace
     monkeypatch.setattr(runtime, "_configuration", lambda: replace(configuration(), online=True))
     runtime.session().library.look()
     yield addon
@@ -148,6 +149,19 @@ def test_the_next_blender_joins_a_download(online):
     assert jobs() == []
 
 
+def test_an_offline_blender_stops_what_an_earlier_one_began(online, monkeypatch):
+    library().download("slow-model")
+    until(lambda: library().download_of("slow-model").fraction == 0.5)
+    runtime = part("runtime")
+    runtime.stop()
+    allowed = runtime._configuration
+    monkeypatch.setattr(runtime, "_configuration", lambda: replace(allowed(), online=False))
+    runtime.start()
+    assert bpy.ops.mvdream.refresh_models() == {"FINISHED"}
+    assert [job["status"] for job in jobs()] == ["cancelled"]
+    assert library().download_of("slow-model") is None
+
+
 def test_pressing_download_joins_what_is_under_way(online):
     library().download("slow-model")
     until(lambda: library().download_of("slow-model").fraction == 0.5)
@@ -211,3 +225,26 @@ def test_ctrl_c_stops_a_download(online, monkeypatch):
         )
     assert not library().is_busy_with("slow-model")
     assert [Path(file).suffix for file in session().backend.data.glob("job1.*")] == [".deleted"]
+
+
+@pytest.mark.slow
+def test_the_real_backend_says_what_is_wrong_with_the_hub(online, monkeypatch, tmp_path):
+    python = os.environ.get("MVDREAM_TEST_BACKEND_PYTHON", "")
+    if not Path(python).is_file():
+        pytest.skip("MVDREAM_TEST_BACKEND_PYTHON names no Python with the backend's packages")
+    monkeypatch.setenv("MVDREAM_BACKEND_PYTHON", python)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    folder = tmp_path / "models" / "own"
+    folder.mkdir(parents=True)
+    (folder / "mvdream.json").write_text('{"name": "own", "title": "Own", "image_size": 64}')
+    with pytest.raises(RuntimeError, match=r"127\.0\.0\.1:9 can't be reached"):
+        bpy.ops.mvdream.download_model(name=PUBLISHED)
+    assert installed() == ["small", "own"]
+    assert bpy.ops.mvdream.remove_model(name="own") == {"FINISHED"}
+    assert installed() == ["small"]
+    assert not folder.exists()
+    with pytest.raises(RuntimeError, match="ships with the program"):
+        bpy.ops.mvdream.remove_model(name="small")
+    with pytest.raises(RuntimeError, match="is not downloaded yet"):
+        bpy.ops.mvdream.generate(prompt="a mug", model=PUBLISHED)
