@@ -3,6 +3,8 @@
 
 from typing import Any
 
+from .models import AUTO
+
 
 def mesh_settings(prompt: str, negative_prompt: str, seed: int, preset: str, model: str) -> dict[str, Any]:
     """Settings of a job that makes a mesh."""
@@ -15,6 +17,6 @@ def views_settings(prompt: str, negative_prompt: str, seed: int, model: str) -> 
 
 
 def _common(prompt: str, negative_prompt: str, seed: int, model: str) -> dict[str, Any]:
-    settings = {"prompt": prompt, "seed": seed, "model": model}
+    settings = {"prompt": prompt, "seed": seed, "model": model.strip() or AUTO}
     # Without one the backend takes what suits the model; an empty one would be the wish for none.
     return {**settings, "negative_prompt": negative_prompt} if negative_prompt.strip() else settings

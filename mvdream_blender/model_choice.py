@@ -27,13 +27,13 @@ def items(settings: bpy.types.PropertyGroup, _context: bpy.types.Context | None)
     """The models there are, and the one that the file names if it is none of them."""
     session = runtime.peek()
     models = session.library.models if session is not None else KNOWN
-    made = _make(models, str(settings.model))
+    made = _make(models, str(settings.model) or AUTO)
     return _given.setdefault(tuple(made), made)
 
 
 def read(settings: bpy.types.PropertyGroup) -> int:
     """The number of the file's model in the list as it is now."""
-    return next(item[4] for item in items(settings, None) if item[0] == settings.model)
+    return next(item[4] for item in items(settings, None) if item[0] == (settings.model or AUTO))
 
 
 def write(settings: bpy.types.PropertyGroup, number: int) -> None:

@@ -55,6 +55,9 @@ def test_the_choice_stays_when_the_list_changes(library):
     inputs().model_choice = "small"
     assert inputs().model == "small"
     assert "own" not in shown()
+    inputs().model = ""
+    assert inputs().model_choice == "auto"
+    assert "" not in shown()
 
 
 def test_the_choice_is_kept_in_the_file_by_name(library, tmp_path):
