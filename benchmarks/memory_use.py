@@ -36,7 +36,7 @@ from backend.memory.estimation import estimate
 from backend.memory.facts import ModelFacts, encoder_elements, unet_elements
 from backend.radiance.dense_grid import DenseGrid
 from backend.radiance.field import RadianceField
-from backend.radiance.hash_grid import HashGrid, triton_is_there
+from backend.radiance.hash_grid import HashGrid, triton_works
 from backend.radiance.normals import surface
 from backend.radiance.occupancy import OccupancyGrid
 from backend.radiance.rendering import render
@@ -272,7 +272,7 @@ def measure_steps(unet: Any, vae: Any, size: int, itemsize: int) -> None:
         before = torch.cuda.mem_get_info()[0]
         job = Distillation(model, context[0], context[1], numbers, seed=0)
         allocated = max(peak(model.device, job.step) or 0 for _ in range(4))
-        need = estimate(facts, numbers, itemsize, "cuda", triton_is_there())
+        need = estimate(facts, numbers, itemsize, "cuda", triton_works())
         tell(
             name,
             changes=changes,

@@ -31,9 +31,9 @@ def plan(
     """
     from backend.devices import title
     from backend.diffusion import registry
-    from backend.radiance.hash_grid import triton_is_there
+    from backend.radiance.hash_grid import triton_works
 
-    triton = device.type == "cuda" and triton_is_there()
+    triton = device.type == "cuda" and triton_works()
 
     def need_of(facts: ModelFacts) -> Callable[[Numbers], Need]:
         return lambda candidate: estimate(facts, candidate, dtype.itemsize, device.type, triton)

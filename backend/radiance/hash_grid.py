@@ -75,16 +75,36 @@ def entry_index(corner: Tensor, level: GridLevel) -> Tensor:
 
 
 @functools.cache
-def triton_is_there() -> bool:
-    """Whether the Triton kernels can be imported. PyTorch brings Triton on Linux, not everywhere."""
+def triton_works() -> bool:
+    """Whether the Triton kernels run here and give what plain PyTorch gives, tried once on a small grid.
+
+    PyTorch brings Triton on Linux; elsewhere it may be missing, and a driver may be too old for it.
+    """
     if importlib.util.find_spec("triton") is None:
         return False
     try:
-        importlib.import_module("backend.radiance.hash_grid_triton")
-    except (ImportError, OSError, RuntimeError) as error:
+        return _agrees(*(_trial(kernels) for kernels in ("torch", "triton")))
+    except Exception as error:  # noqa: BLE001 - compiler, driver, card: anything can go wrong
         log.warning("Triton can't be used (%s); the hash grid runs on plain PyTorch, more slowly.", error)
         return False
-    return True
+
+
+def _trial(kernels: str) -> tuple[Tensor, ...]:
+    """Features of a few points on the GPU, and what they give back to table and positions."""
+    start = torch.Generator().manual_seed(0)
+    grid = HashGrid(3, log2_size=8, base=4, finest=32, init_scale=1.0, generator=start, kernels=kernels)
+    grid = grid.cuda()
+    x = torch.rand(64, 3, generator=start).cuda()
+    features = grid(x)
+    (to_table,) = torch.autograd.grad(features.square().sum(), grid.table)
+    return features.detach(), to_table, grid.pull_back(x, features.detach()).detach()
+
+
+def _agrees(expected: tuple[Tensor, ...], found: tuple[Tensor, ...]) -> bool:
+    near = [torch.allclose(a, b, rtol=1e-3, atol=1e-3) for a, b in zip(expected, found, strict=True)]
+    if not all(near):
+        log.warning("Triton computes something else than PyTorch here; the hash grid does without it.")
+    return all(near)
 
 
 class HashGrid(Encoding):
@@ -151,7 +171,7 @@ class HashGrid(Encoding):
     def uses_triton(self) -> bool:
         """Whether the kernels of `hash_grid_triton` do the work."""
         if self.kernels == "auto":
-            return self.table.is_cuda and self.features == 2 and triton_is_there()
+            return self.table.is_cuda and self.features == 2 and triton_works()
         return self.kernels == "triton"
 
     def _read(self, table: Tensor, level: GridLevel, x: Tensor) -> Tensor:
