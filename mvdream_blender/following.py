@@ -100,18 +100,24 @@ class Follower:
         if self.preview is not None and self.preview.exists() and self.preview.read_bytes() == data:
             return
         # A name of its own for each: Blender keeps what it has read under a name.
-        self.preview = write(self.folder / "previews" / f"{self.job.id}-{now[0]}-{now[1]}.png", data, keep=3)
+        self.preview = write(self.folder / "previews", f"{self.job.id}-{now[0]}-{now[1]}.png", data, keep=3)
         self.changed()
 
 
-def write(file: Path, data: bytes, keep: int) -> Path:
+def write(folder: Path, name: str, data: bytes, keep: int) -> Path:
     """Write beside, rename, and remove all but the newest `keep` of the folder's files of this kind.
 
+    Args:
+        name: of the file, directly in `folder`. Parts of it come from the network.
+
     Raises:
-        MVDreamError: the folder can't be written.
+        MVDreamError: the folder can't be written, or the name leads out of it.
     """
+    file = folder / name
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        if file.resolve().parent != folder.resolve():
+            raise MVDreamError(f"The backend gave a file the name {name[:60]!r}, which leads elsewhere.")
         beside = file.with_suffix(".new")
         beside.write_bytes(data)
         beside.replace(file)

@@ -99,7 +99,8 @@ class Generation(Follower):
         if MESH not in self.job.files:
             raise MVDreamError("The backend says that it is done but has no mesh. Try again.")
         data = yield from client.file(self.job.id, MESH)
-        return write(result_file(self.folder, self.job.id), data, keep=KEPT_RESULTS)
+        file = result_file(self.folder, self.job.id)
+        return write(file.parent, file.name, data, keep=KEPT_RESULTS)
 
 
 def result_file(folder: Path, identifier: str) -> Path:

@@ -2,8 +2,11 @@
 """The state of one job, as the panel and a script see it. Never imports bpy."""
 
 import enum
+import re
 from dataclasses import dataclass, field
 from typing import Any
+
+from .errors import Unreachable
 
 STAGES = {
     "load": "Loading the model",
@@ -30,6 +33,9 @@ class Phase(enum.Enum):
     def ended(self) -> bool:
         return self in (Phase.DONE, Phase.FAILED, Phase.CANCELLED)
 
+
+# What becomes part of file names and of command lines: harmless letters only, and no dash in front.
+_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 
 _PHASES = {
     "queued": Phase.QUEUED,
@@ -73,18 +79,25 @@ class Job:
     cancel_asked: bool = False
 
     def apply(self, answer: dict[str, Any]) -> bool:
-        """Take over what the backend says about the job. True where something to be shown has changed."""
+        """Take over what the backend says about the job. True where something to be shown has changed.
+
+        Raises:
+            Unreachable: the answer is that of no backend; nothing was taken over.
+        """
+        identifier, stage = str(answer.get("id") or ""), str(answer.get("stage") or "")
+        if not _WORD.fullmatch(identifier) or (stage and not _WORD.fullmatch(stage)):
+            raise Unreachable("What answers is not MVDream's backend: it names a job as none is named.")
         before = self._shown()
-        self.id = str(answer["id"])
+        self.id = identifier
         self.phase = _PHASES.get(answer.get("status", ""), self.phase)
-        self.stage = answer.get("stage") or ""
+        self.stage = stage
         self.step = int(answer.get("step") or 0)
         self.steps = int(answer.get("steps") or 0)
         self.fraction = max(self.fraction, min(1.0, float(answer.get("progress") or 0.0)))
         left = answer.get("seconds_left")
         self.seconds_left = None if left is None else max(0.0, float(left))
         self.message = answer.get("message") or ""
-        self.files = tuple(answer.get("files") or ())
+        self.files = tuple(map(str, answer.get("files") or ()))
         self.error = answer.get("error") or ""
         self.resumable = bool(answer.get("resumable", True))
         self.settings = dict(answer.get("settings") or self.settings)

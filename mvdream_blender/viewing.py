@@ -3,6 +3,7 @@
 
 import logging
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from .tasks import Steps
 log = logging.getLogger(__name__)
 
 PICTURE = "views.png"
+# One view, by its azimuth. Names come from the network and become files here: nothing else will do.
+_VIEW = re.compile(r"view-[0-9-]{1,40}\.png")
 KEPT_FILES = 100
 
 
@@ -65,14 +68,14 @@ class Viewing(Follower):
         return views
 
     def _fetch(self, client: Client) -> Steps[Views]:
-        names = sorted(name for name in self.job.files if name.startswith("view-"))
+        names = sorted(name for name in self.job.files if _VIEW.fullmatch(name))
         if PICTURE not in self.job.files or not names:
             raise MVDreamError("The backend says that it is done but has no pictures. Try again.")
         kept = []
         for name in (PICTURE, *names):
             data = yield from client.file(self.job.id, name)
             # A name of its own for each job: Blender keeps what it has read under a name.
-            kept.append(write(self.folder / "views" / f"{self.job.id}-{name}", data, KEPT_FILES))
+            kept.append(write(self.folder / "views", f"{self.job.id}-{name}", data, KEPT_FILES))
         seed = int(self.job.settings.get("seed", 0))
         return Views(self.job.prompt, seed, kept[0], tuple(kept[1:]))
 

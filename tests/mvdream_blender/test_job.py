@@ -6,6 +6,7 @@ import io
 import pytest
 
 from mvdream_blender.console import ConsoleProgress, bar
+from mvdream_blender.errors import Unreachable
 from mvdream_blender.job import Job, Phase, duration
 
 RUNNING = {
@@ -56,6 +57,18 @@ def test_missing_values_are_fine():
     )
     assert job.headline == "Waiting for its turn"
     assert job.time_left == ""
+
+
+@pytest.mark.parametrize("key", ["id", "stage"])
+@pytest.mark.parametrize("word", ["../x", "a/b", "a\\b", "-x", "a.b", "x" * 65, "c:x", "é", "a\n"])
+def test_words_that_become_file_names_are_harmless_or_refused(key, word):
+    job = Job("x")
+    job.apply(RUNNING)
+    with pytest.raises(Unreachable, match="is not MVDream's backend"):
+        job.apply(RUNNING | {key: word, "step": 99})
+    assert (job.id, job.stage, job.step) == ("7", "distil", 75)
+    with pytest.raises(Unreachable):
+        job.apply({"status": "running"})
 
 
 def test_a_done_job_still_has_to_be_placed():

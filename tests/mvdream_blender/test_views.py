@@ -92,6 +92,37 @@ def test_a_backend_without_the_pictures_is_told(addon, monkeypatch):
         addon.preview_views("a mug", timeout=60)
 
 
+def test_a_backend_writes_nothing_elsewhere(addon, monkeypatch, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    names = (f"view-/../../../../../../..{outside}/evil.sh", "view-..png", "view-090.png/../../e.png")
+    job = part("job").Job
+    take = job.apply
+    monkeypatch.setattr(
+        job, "apply", lambda self, answer: take(self, answer | {"files": [*answer["files"], *names]})
+    )
+    asked = []
+    fetch = part("client").Client.file
+    monkeypatch.setattr(
+        part("client").Client, "file", lambda self, id, name: asked.append(name) or fetch(self, id, name)
+    )
+    addon.preview_views("a mug", timeout=60)
+    assert sorted(asked) == sorted(PICTURES)
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../evil.sh", "a/b.png", "/evil.sh", "link.png"])
+def test_a_name_that_leads_elsewhere_is_not_written(enabled, tmp_path, name):
+    folder = tmp_path / "views"
+    folder.mkdir()
+    (folder / "a").mkdir()
+    (folder / "link.png").symlink_to(tmp_path / "evil.sh")
+    with pytest.raises(part("errors").MVDreamError, match="leads elsewhere"):
+        part("following").write(folder, name if name != "/evil.sh" else str(tmp_path / "evil.sh"), b"x", 3)
+    assert not (tmp_path / "evil.sh").exists()
+    assert part("following").write(folder, "fine.png", b"x", 3).read_bytes() == b"x"
+
+
 def test_one_thing_at_a_time(addon):
     session().preview_views({"prompt": "slow one"})
     for operator in (bpy.ops.mvdream.preview_views, bpy.ops.mvdream.generate):
