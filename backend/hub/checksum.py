@@ -17,8 +17,7 @@ _CHUNK = 4 * 2**20
 def is_intact(path: Path, checksum: str, report: Report, cancelled: Callable[[], bool]) -> bool:
     """Whether `path` has the checksum: sha256 (64 hex digits), or git's sha1 of a blob (40).
 
-    Read from the disk, so that it also finds what went wrong after the network. A checksum of another kind
-    (some mirrors make up their own) cannot be told from a wrong one, so it is one. Raises Cancelled.
+    Read from the disk, so that it also finds what went wrong after the network. Raises Cancelled.
     """
     size = path.stat().st_size
     if re.fullmatch("[0-9a-f]{64}", checksum):

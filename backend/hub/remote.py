@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import socket
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from backend.hub.patience import Patience
 
 ENDPOINT_VARIABLE = "HF_ENDPOINT"
 _PUBLIC_HUB = "https://huggingface.co"
+# Becomes a file name, so it is nothing else than what it should be.
+_CHECKSUM = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,10 @@ class Hub:
 
         url = hf_hub_url(file.repository, file.name, revision=file.revision, endpoint=self.endpoint)
         answer = get_hf_file_metadata(url, timeout=self._patience.answer, headers=_headers())
-        if answer.commit_hash is None or answer.etag is None or answer.size is None:
+        checksum = (answer.etag or "").lower()
+        if answer.commit_hash is None or answer.size is None or not _CHECKSUM.fullmatch(checksum):
             raise NotAHub
-        return Announced(url, answer.size, answer.etag.lower(), answer.commit_hash)
+        return Announced(url, answer.size, checksum, answer.commit_hash)
 
     def open(self, url: str, position: int) -> Transfer:
         """The bytes of `url` from `position` on."""

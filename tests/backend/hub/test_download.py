@@ -190,6 +190,17 @@ def test_a_wrong_checksum_is_refused_and_thrown_away(hub: HubServer, tmp_path: P
     assert hub.ranges() == [None]
 
 
+@pytest.mark.parametrize("checksum", ["../../evil", "made-up-by-a-mirror", "ab" * 31, "ab" * 32 + "/../x"])
+def test_a_checksum_that_is_none_is_refused_before_anything_is_written(
+    hub: HubServer, tmp_path: Path, checksum: str
+) -> None:
+    hub.manners.checksum = checksum
+    with pytest.raises(UserError, match="announces no size and checksum"):
+        fetch(tmp_path / "a" / "b")
+    assert not list(tmp_path.iterdir())
+    assert hub.ranges() == []
+
+
 def test_gits_checksum_of_small_files_counts_too(hub: HubServer, tmp_path: Path) -> None:
     # What `git hash-object` says.
     hub.files[str(FILE)] = b"hello\n"
