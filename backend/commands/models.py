@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from backend.commands.progress_bar import ProgressBar
+    from backend.diffusion.registry import ModelEntry
     from backend.hub.progress import Report
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace) -> None:
     from backend.diffusion.catalogue import KNOWN
-    from backend.diffusion.installation import downloaded_bytes
+    from backend.diffusion.installation import downloaded_bytes, leftover_bytes
     from backend.diffusion.registry import SHIPPED, folders, models, models_folder
     from backend.hub.progress import format_bytes
 
@@ -82,6 +83,11 @@ def _list(args: argparse.Namespace) -> None:
     for row in rows:
         _say("  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3]]))
     _say(f"\nModels folder: {models_folder()}")
+    for name, count in leftover_bytes().items():
+        _say(
+            f"Broken-off work on {name} left {format_bytes(count)} there. The next download, conversion or"
+            f" `python -m backend models remove {name}` clears it away."
+        )
 
 
 def _info(args: argparse.Namespace) -> None:
@@ -109,8 +115,7 @@ def _info(args: argparse.Namespace) -> None:
     for part in parts(folder):
         amount = f"{part.parameters / 1e6:,.2f} M parameters, {'/'.join(part.precisions)}"
         _say(f"  {part.name:<14}{amount}, {format_bytes(part.bytes)}")
-    words = entry.words
-    _say(f"  prompts       {'any text' if words is None else f'{len(words)} words'}")
+    _say(f"  prompts       {_prompts(entry)}")
     origin = read_origin(folder)
     if origin:
         commit = f" at {origin['commit'][:12]}" if origin.get("commit") else ""
@@ -165,6 +170,13 @@ def _draw(bar: ProgressBar) -> Report:
         bar(Progress(stage=stage, fraction=min(done / total, 1.0) if total else 0.0, message=message))
 
     return report
+
+
+def _prompts(entry: ModelEntry) -> str:
+    if not entry.reads_prompts:
+        return "none (no text encoder)"
+    words = entry.words
+    return "any text" if words is None else f"{len(words)} words"
 
 
 def _size(folder: Path) -> str:

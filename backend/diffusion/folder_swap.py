@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes a model folder beside its place and puts it there only when it is complete. No torch."""
+"""Writes a model folder beside its place and puts it there only when it is complete. No torch.
+
+Beside the folder NAME there may be, with eight random digits each: `.NAME.converting-*`, which is being
+written; `.NAME.replaced-*`, an earlier model for the moment between two renames; `.NAME.removed-*`, which is
+being deleted. Of a process that was killed they stay: `put_back` and `clear` look after them.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from backend.diffusion.config import CONFIG_FILE
@@ -18,6 +24,8 @@ from backend.errors import UserError
 _OWN = {CONFIG_FILE, "unet", "vae", "text_encoder", "tokenizer", "origin.json"}
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 _STALE_SECONDS = 3600.0
+_CONVERTING, _REPLACED, _REMOVED = "converting", "replaced", "removed"
+_BESIDE = re.compile(rf"\.(.+)\.({_CONVERTING}|{_REPLACED}|{_REMOVED})-[0-9a-f]{{8}}")
 
 
 @contextmanager
@@ -28,12 +36,15 @@ def replace_folder(out: Path, need: int) -> Iterator[Path]:
     UserError: `out` holds something else, the disk has no room, or writing fails.
     """
     out = out.absolute()
-    _refuse_foreign(out)
     try:
+        put_back(out)
+        _refuse_foreign(out)
         out.parent.mkdir(parents=True, exist_ok=True)
         _remove_stale(out)
         _check_room(out.parent, need)
-        beside = _fresh(out)
+        beside = _place(out, _CONVERTING)
+        # Not tempfile's: its folders are for the owner alone, and this one stays.
+        beside.mkdir()
         try:
             yield beside
             _swap(beside, out)
@@ -41,6 +52,45 @@ def replace_folder(out: Path, need: int) -> Iterator[Path]:
             shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
         raise UserError(f"The model can't be written to {out}: {error.strerror or error}.") from error
+
+
+def put_back(out: Path) -> None:
+    """Ends what a process left between the two renames: the earlier model goes back to `out`.
+
+    Where there is something at `out` it is the new model, and the earlier one is deleted. Raises OSError.
+    """
+    for parked in _beside(out, _REPLACED):
+        if out.exists():
+            _delete(parked, out)
+        else:
+            os.rename(parked, out)
+
+
+def clear(out: Path) -> None:
+    """Deletes all that killed processes left beside `out`; first an earlier model goes back to its place.
+
+    Only for the holder of a lock that every writer of `out` takes. Raises OSError when a model can't go back.
+    """
+    put_back(out)
+    for folder in (*_beside(out, _CONVERTING), *_beside(out, _REMOVED)):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_folder(out: Path) -> None:
+    """Deletes `out`: gone at once under its name, however long the files take. Raises OSError."""
+    doomed = _place(out, _REMOVED)
+    os.rename(out, doomed)
+    shutil.rmtree(doomed)
+
+
+def leftovers(home: Path) -> dict[str, list[Path]]:
+    """What lies beside the models in `home`, by their names: of processes at work, or that were killed."""
+    found: dict[str, list[Path]] = {}
+    if home.is_dir():
+        for entry in sorted(home.iterdir()):
+            if (match := _BESIDE.fullmatch(entry.name)) is not None:
+                found.setdefault(match[1], []).append(entry)
+    return found
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -69,9 +119,7 @@ def _check_room(folder: Path, need: int) -> None:
 
 def _remove_stale(out: Path) -> None:
     """Remove what conversions that were killed left beside `out`; a running one writes all the time."""
-    for folder in out.parent.iterdir():
-        if not folder.name.startswith(_prefix(out)):
-            continue
+    for folder in _beside(out, _CONVERTING):
         newest = max((path.stat().st_mtime for path in [folder, *folder.rglob("*")]), default=0.0)
         if time.time() - newest > _STALE_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
@@ -81,24 +129,34 @@ def _swap(beside: Path, out: Path) -> None:
     if not out.exists():
         os.rename(beside, out)
         return
-    old = _fresh(out)
+    old = _place(out, _REPLACED)
+    os.rename(out, old)
     try:
-        os.rename(out, old / out.name)
+        os.rename(beside, out)
+    except OSError as error:
         try:
-            os.rename(beside, out)
+            os.rename(old, out)
         except OSError:
-            os.rename(old / out.name, out)
-            raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+            raise UserError(
+                f"The new model can't be put in its place, {out} ({error.strerror or error}), nor the earlier"
+                f" one be put back. The earlier one is whole, in {old}: rename that folder, or convert again"
+                " once the disk can be written to, which puts it back first."
+            ) from error
+        raise
+    _delete(old, out)
 
 
-def _fresh(out: Path) -> Path:
-    # Not tempfile's: its folders are for the owner alone, and this one stays.
-    folder = out.with_name(_prefix(out) + secrets.token_hex(4))
-    folder.mkdir()
-    return folder
+def _delete(old: Path, out: Path) -> None:
+    """Deletes an earlier model, under a name that nobody takes for a whole one."""
+    doomed = _place(out, _REMOVED)
+    with suppress(OSError):  # in use: the next run tries again
+        os.rename(old, doomed)
+        shutil.rmtree(doomed)
 
 
-def _prefix(out: Path) -> str:
-    return f".{out.name}.converting-"
+def _beside(out: Path, kind: str) -> list[Path]:
+    return [path for path in leftovers(out.parent).get(out.name, []) if f".{kind}-" in path.name[-20:]]
+
+
+def _place(out: Path, kind: str) -> Path:
+    return out.with_name(f".{out.name}.{kind}-{secrets.token_hex(4)}")

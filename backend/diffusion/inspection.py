@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import stat
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,12 +34,25 @@ def parts(folder: Path) -> list[Part]:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Size of all files in a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    """Size of all files in a folder, whatever comes and goes meanwhile."""
+    return files_bytes(folder.rglob("*"))
+
+
+def files_bytes(paths: Iterable[Path]) -> int:
+    """Size of those that are files, and still there when it is asked for."""
+    total = 0
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            status = path.stat()
+            total += status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return total
 
 
 def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Precision and shape of every tensor in a safetensors file. Raises UserError when it is none."""
+    """Precision and shape of every tensor in a safetensors file: 8 bytes of length, then JSON.
+
+    Raises UserError when the file is missing or none.
+    """
     try:
         with open(path, "rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -44,7 +60,12 @@ def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
                 raise ValueError("its header is too long")
             header = json.loads(file.read(length))
         header.pop("__metadata__", None)
-        return {name: (str(info["dtype"]), tuple(info["shape"])) for name, info in header.items()}
+        return {
+            name: (str(info["dtype"]), tuple(int(side) for side in info["shape"]))
+            for name, info in header.items()
+        }
+    except FileNotFoundError:
+        raise UserError(f"The model is incomplete: {path} is missing.") from None
     except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"The model file {path} is broken: {error}.") from error
 

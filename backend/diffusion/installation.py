@@ -7,12 +7,13 @@ import contextlib
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from backend.diffusion.catalogue import KNOWN, KnownModel
 from backend.diffusion.config import CONFIG_FILE
+from backend.diffusion.folder_swap import clear, leftovers, remove_folder
+from backend.diffusion.inspection import files_bytes, folder_bytes
 from backend.diffusion.registry import SHIPPED, folders, is_name, models_folder
 from backend.errors import Cancelled, UserError
 from backend.hub.download import download
@@ -101,13 +102,14 @@ def install_checkpoint(
 
 
 def remove(name: str) -> Path:
-    """Removes a model and what is left of its download; returns the folder that it had.
+    """Removes a model, and what is left of its download and of conversions; returns the folder it had.
 
     Raises UserError for what does not lie in the models folder, ships with the program or is no model.
     """
     _require_name(name)
-    folder, leftovers = models_folder() / name, download_folder(name)
-    if not folder.exists() and not folder.is_symlink() and not leftovers.exists():
+    folder, downloaded = models_folder() / name, download_folder(name)
+    there = folder.exists() or folder.is_symlink() or downloaded.exists()
+    if not there and name not in leftovers(models_folder()):
         if (SHIPPED / name).exists():
             raise UserError(f"The model {name!r} ships with the program and can't be removed.")
         known = name in KNOWN
@@ -121,16 +123,13 @@ def remove(name: str) -> Path:
                     f"{folder} is not a model folder ({CONFIG_FILE} is missing, or it is a link), so it is"
                     " left alone."
                 )
-            # Gone at once under its name, however long the files take.
-            doomed = folder.with_name(f".removed-{uuid.uuid4().hex[:8]}")
             try:
-                os.replace(folder, doomed)
-                shutil.rmtree(doomed)
+                remove_folder(folder)
             except OSError as error:
                 raise UserError(
                     f"The model in {folder} can't be removed ({error.strerror or error}). Is it in use?"
                 ) from error
-        shutil.rmtree(leftovers, ignore_errors=True)
+        shutil.rmtree(downloaded, ignore_errors=True)
     return folder
 
 
@@ -141,8 +140,17 @@ def download_folder(name: str) -> Path:
 
 def downloaded_bytes(name: str) -> int:
     """How much of an unfinished or kept download is there, in bytes."""
-    place = download_folder(name)
-    return sum(path.stat().st_size for path in place.glob("*") if path.suffix != ".json")
+    return files_bytes(path for path in download_folder(name).glob("*") if path.suffix != ".json")
+
+
+def leftover_bytes() -> dict[str, int]:
+    """What killed processes left in the models folder, in bytes by the name of the model it was for."""
+    home = models_folder()
+    return {
+        name: sum(folder_bytes(folder) for folder in beside)
+        for name, beside in leftovers(home).items()
+        if not _is_locked(name)
+    }
 
 
 def read_origin(folder: Path) -> dict[str, str]:
@@ -192,9 +200,32 @@ def _locked(name: str) -> Iterator[None]:
             " Wait until it is done, or stop it."
         )
     try:
+        _tidy(models_folder() / name)
         yield
     finally:
         lock.release()
+
+
+def _tidy(out: Path) -> None:
+    """Who holds the lock is alone with the model: whatever lies beside it, a killed process left."""
+    try:
+        clear(out)
+    except OSError as error:
+        raise UserError(
+            f"A conversion that was killed left an earlier model beside {out}, and it can't be put back"
+            f" ({error.strerror or error}). Is it in use?"
+        ) from error
+
+
+def _is_locked(name: str) -> bool:
+    path = models_folder() / DOWNLOADS / f"{name}.lock"
+    try:
+        lock = FileLock(path)
+        free = not path.exists() or lock.acquire()
+    except OSError:
+        return False
+    lock.release()
+    return not free
 
 
 def _convert(

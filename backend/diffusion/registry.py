@@ -39,6 +39,11 @@ class ModelEntry:
         return WordTokenizer.load(folder) if WordTokenizer.is_in(folder) else None
 
     @property
+    def reads_prompts(self) -> bool:
+        """Whether it has a text encoder; a checkpoint without one makes a model that can't be asked."""
+        return (self.folder / "text_encoder").exists() or (self.folder / "tokenizer").exists()
+
+    @property
     def words(self) -> list[str] | None:
         """The words its prompts may use, sorted; None when any text will do."""
         tokenizer = self.tokenizer()

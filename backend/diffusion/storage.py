@@ -26,7 +26,7 @@ from backend.diffusion.part_modules import (
     stored_name,
     text_module,
 )
-from backend.diffusion.registry import resolve
+from backend.diffusion.registry import ModelEntry, resolve
 from backend.diffusion.text import TextEncoder
 from backend.diffusion.tokenizer import Tokenizer
 from backend.diffusion.weights import fill_from_file
@@ -65,7 +65,7 @@ def load(
     if is_foreign(folder):
         return _cast_unet(_load_foreign(folder, device, dtype, wanted), unet_dtype)
     config = read_config(folder)
-    if not (folder / "text_encoder").exists() and not (folder / "tokenizer").exists():
+    if not ModelEntry(config.name, folder, config).reads_prompts:
         if parts is None:
             wanted.discard("text")
         elif "text" in wanted:

@@ -109,6 +109,8 @@ def test_list_convert_info_remove(home: Path, capsys: pytest.CaptureFixture) -> 
     partial = home / ".downloads" / "mvdream-sd21" / "abc.partial"
     partial.parent.mkdir()
     partial.write_bytes(bytes(1_500_000))
+    (home / ".gone.converting-0123abcd").mkdir()
+    (home / ".gone.converting-0123abcd" / "weights").write_bytes(bytes(2_000_000))
     (home / "broken").mkdir()
     (home / "broken" / "mvdream.json").write_text("{}")
     rows = [line.split("  ") for line in run("list").splitlines()]
@@ -122,9 +124,11 @@ def test_list_convert_info_remove(home: Path, capsys: pytest.CaptureFixture) -> 
         "mvdream-sd21": ("1.5 MB downloaded", "-"),
         "small": ("shipped", str(Path(cli.__file__).parent / "models" / "small")),
     }
-    assert cells[-1] == [f"Models folder: {home}"]
+    assert cells[-2] == [f"Models folder: {home}"]
+    assert cells[-1][0].startswith("Broken-off work on gone left 2.0 MB there.")
 
     said = run("info", "mine")
+    assert "prompts       none (no text encoder)" in said
     assert "4 views of 256 x 256 pixels" in said
     assert "unet          1.08 M parameters, F32" in said
     assert run("info", str(home / "mine")) == said

@@ -154,13 +154,13 @@ def test_a_full_disk_is_known_before(tmp_path, monkeypatch) -> None:
 def test_leftovers_of_killed_conversions_are_removed(tmp_path) -> None:
     import os
 
-    for name, age in (("old", 7200), ("running", 5)):
+    for name, age in (("0123abcd", 7200), ("abcd0123", 5)):
         folder = tmp_path / f".m.converting-{name}"
         (folder / "unet").mkdir(parents=True)
         for path in (folder / "unet", folder):
             os.utime(path, (path.stat().st_mtime - age,) * 2)
     convert_file(CHECKPOINT, tmp_path / "m", config=YAML)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".m.converting-running", "m"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".m.converting-abcd0123", "m"]
 
 
 def test_the_command_writes_a_folder_that_loads(tiny, tmp_path, capsys) -> None:

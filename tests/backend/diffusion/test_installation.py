@@ -16,7 +16,9 @@ import pytest
 from backend.diffusion import installation, registry
 from backend.diffusion.catalogue import KNOWN
 from backend.diffusion.installation import install, install_checkpoint, remove
+from backend.diffusion.inspection import folder_bytes
 from backend.errors import Cancelled, UserError
+from backend.service.locks import FileLock
 from tests.backend.hub.hub_server import COMMIT, QUICK, HubServer, isolate
 
 GOLDENS = Path(__file__).resolve().parents[2] / "data" / "goldens"
@@ -190,6 +192,62 @@ def test_remove_takes_a_download_that_never_became_a_model(home: Path) -> None:
     assert installation.downloaded_bytes("mvdream-sd15") == 1000
     remove("mvdream-sd15")
     assert not leftovers.exists()
+
+
+def killed(home: Path, name: str) -> list[Path]:
+    """What conversion and removal of a model leave in the folder when their process is killed."""
+    made = [home / f".{name}.{doing}-0123abcd" for doing in ("converting", "removed")]
+    for folder in made:
+        (folder / "unet").mkdir(parents=True)
+        (folder / "unet" / "weights").write_bytes(bytes(500))
+    return made
+
+
+def test_what_a_killed_conversion_left_is_counted_and_goes_with_the_model(home: Path) -> None:
+    made = killed(home, "mine")
+    assert installation.leftover_bytes() == {"mine": 1000}
+    assert remove("mine") == home / "mine"
+    assert not any(folder.exists() for folder in made)
+    assert installation.leftover_bytes() == {}
+    with pytest.raises(UserError, match="There is no model 'mine'"):
+        remove("mine")
+
+
+def test_the_next_conversion_clears_away_what_the_last_one_left_moments_ago(home: Path) -> None:
+    killed(home, "mine")
+    assert install_checkpoint(TINY, "mine", config=YAML).is_dir()
+    assert sorted(path.name for path in home.iterdir()) == [".downloads", "mine"]
+
+
+def test_what_another_process_writes_is_no_leftover(home: Path) -> None:
+    (made, _) = killed(home, "mine")
+    (home / ".downloads").mkdir()
+    lock = FileLock(home / ".downloads" / "mine.lock")
+    assert lock.acquire()
+    assert installation.leftover_bytes() == {}
+    with pytest.raises(UserError, match="Another process"):
+        remove("mine")
+    assert made.exists()
+    lock.release()
+    assert installation.leftover_bytes() == {"mine": 1000}
+
+
+def test_files_that_vanish_while_they_are_counted(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a download finishes and its partial file is renamed."""
+    place = installation.download_folder("mvdream-sd15")
+    place.mkdir(parents=True)
+    for name in ("a.partial", "b.partial"):
+        (place / name).write_bytes(bytes(10))
+    original = Path.stat
+
+    def stat(path: Path, **options: bool) -> object:
+        if path.name == "a.partial":
+            raise FileNotFoundError(2, "No such file", str(path))
+        return original(path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert installation.downloaded_bytes("mvdream-sd15") == 10
+    assert folder_bytes(home) == 10
 
 
 def test_remove_leaves_alone_what_is_not_its_own(home: Path, tmp_path: Path) -> None:
