@@ -67,9 +67,9 @@ def test_where_it_cannot_be_put_back_either_its_place_is_named_and_the_next_run_
     (parked,) = leftovers(tmp_path)["mine"]
     assert str(parked) in str(caught.value)
     assert (parked / "mvdream.json").read_text() == "old"
-    with pytest.raises(RuntimeError), replace_folder(out, 1):
+    with replace_folder(out, 1) as folder:
         assert (out / "mvdream.json").read_text() == "old"
-        raise RuntimeError
+        (folder / "mvdream.json").write_text("new")
     assert names(tmp_path) == ["mine"]
 
 

@@ -15,8 +15,8 @@ import pytest
 
 from backend.diffusion import installation, registry
 from backend.diffusion.catalogue import KNOWN
-from backend.diffusion.installation import install, install_checkpoint, remove
 from backend.diffusion.inspection import folder_bytes
+from backend.diffusion.installation import install, install_checkpoint, remove
 from backend.errors import Cancelled, UserError
 from backend.service.locks import FileLock
 from tests.backend.hub.hub_server import COMMIT, QUICK, HubServer, isolate
