@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 def superfluous(ended: Iterable[Job], now: datetime) -> list[str]:
     """Ids of jobs to forget: all but the newest KEPT_JOBS, and those that ended over KEPT_DAYS ago.
 
-    The newest failed job that can be resumed stays in any case: somebody may still want to.
+    The newest mesh that failed and can be resumed stays in any case: somebody may still want to. Previews of
+    views are made anew, and a download goes on from its file, whatever job asks for it.
 
     Args:
         ended: jobs that are done, failed or cancelled, the one that ended last first.
@@ -32,7 +33,8 @@ def superfluous(ended: Iterable[Job], now: datetime) -> list[str]:
     spared = False
     chosen = []
     for number, job in enumerate(ended):
-        if job.status is Status.FAILED and job.resumable and not spared:
+        wanted = job.kind == "generate" and job.status is Status.FAILED and job.resumable
+        if wanted and not spared:
             spared = True
             continue
         if number >= KEPT_JOBS or datetime.fromisoformat(job.ended or job.created) < oldest:

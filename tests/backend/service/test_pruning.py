@@ -4,15 +4,19 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from backend.service import pruning
 from backend.service.jobs import Job, Status
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
 
-def _job(name: str, days: float, status: Status = Status.DONE, resumable: bool = True) -> Job:
+def _job(
+    name: str, days: float, status: Status = Status.DONE, resumable: bool = True, kind: str = "generate"
+) -> Job:
     ended = (NOW - timedelta(days=days)).isoformat(timespec="milliseconds")
-    return Job(id=name, kind="generate", status=status, created=ended, ended=ended, resumable=resumable)
+    return Job(id=name, kind=kind, status=status, created=ended, ended=ended, resumable=resumable)
 
 
 def test_old_jobs_go() -> None:
@@ -34,6 +38,12 @@ def test_the_newest_failed_job_that_can_be_resumed_stays_whatever_its_age() -> N
         _job("older", 70, Status.FAILED),
     ]
     assert pruning.superfluous(jobs, NOW) == ["mistake", "older"]
+
+
+@pytest.mark.parametrize("kind", ["views", "download"])
+def test_only_meshes_are_spared(kind: str) -> None:
+    jobs = [_job("newer", 50, Status.FAILED, kind=kind), _job("wanted", 60, Status.FAILED)]
+    assert pruning.superfluous(jobs, NOW) == ["newer"]
 
 
 def test_strays_are_folders_of_no_job(tmp_path: Path) -> None:
