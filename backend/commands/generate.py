@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (OSError, MemoryError, SafetensorError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise  # a fault of the program: its traceback is wanted
-        raise UserError(explain_exception(error, job)) from error
+        raise UserError(explain_exception(error, job, "generate")) from error
     for name in (PREVIEW, SETTINGS):
         (job / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # somebody else's files stay where they are

@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (OSError, MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise  # a fault of the program: its traceback is wanted
-        raise UserError(explain_exception(error, parent)) from error
+        raise UserError(explain_exception(error, parent, "views")) from error
     seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in result.seconds.items() if value >= 0.05)
     bar.say(f"{out}: {settings.count} x {settings.steps} steps. Seconds: {seconds}.")
     return 0

@@ -3,11 +3,32 @@
 
 import errno
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 
-LESS_MEMORY = (
-    'Choose the preset "draft" or a smaller render_size or mesh_resolution, or close other programs.'
-)
+
+@dataclass(frozen=True)
+class _Ways:
+    """What helps a job of a kind.
+
+    less_memory: a sentence. again: the rest of "You can ...".
+    """
+
+    less_memory: str
+    again: str
+
+
+_WAYS = {
+    "generate": _Ways(
+        'Choose the preset "draft" or the small model, or close other programs.',
+        "resume the job: it goes on from its last checkpoint",
+    ),
+    "views": _Ways("Choose the small model, or close other programs.", "ask for the views again"),
+    "download": _Ways(
+        "Close other programs, then download the model again: what has come is kept.",
+        "download the model again: what has come is kept",
+    ),
+}
 _OUT_OF_MEMORY = (
     "out of memory",
     "can't allocate memory",
@@ -26,41 +47,47 @@ _DISK_FULL = (
 )
 
 
-def explain_exception(error: BaseException, folder: Path) -> str:
-    """For an exception in the worker that is nobody's fault but the surroundings', and for all the others."""
+def explain_exception(error: BaseException, folder: Path, kind: str) -> str:
+    """For an exception in the worker that is nobody's fault but the surroundings', and for all the others.
+
+    kind: of the job, for what helps it.
+    """
+    ways = _WAYS.get(kind, _WAYS["generate"])
     text = f"{type(error).__name__}: {error}".lower()
     if isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY):
         where = "the graphics card" if "cuda" in text or "mps" in text else "this computer"
-        return f"The memory of {where} is not enough for this job. {LESS_MEMORY}"
+        return f"The memory of {where} is not enough for this job. {ways.less_memory}"
     full = isinstance(error, OSError) and error.errno in (
         errno.ENOSPC,
         getattr(errno, "EDQUOT", errno.ENOSPC),
     )
     if full or any(sign in text for sign in _DISK_FULL):
-        return f"The disk of {folder} is full. Make room and resume the job; it goes on where it was."
+        return f"The disk of {folder} is full. Make room, then {ways.again}."
     if isinstance(error, PermissionError):
         path = error.filename or folder
-        return f"{path} may not be written or read. Change its permissions and resume the job."
+        return f"{path} may not be written or read. Change its permissions, then {ways.again}."
     if isinstance(error, ModuleNotFoundError):
         return f"The Python package {error.name!r} is missing in the backend's environment. Set it up again."
     return f"An unexpected error ended the job: {type(error).__name__}: {error}".rstrip(": ")
 
 
-def explain_exit(code: int, log: Path, start: int = 0) -> str:
+def explain_exit(code: int, kind: str, log: Path, start: int = 0) -> str:
     """For a worker that ended without a word.
 
     Args:
         code: its exit code, or minus the signal that ended it.
+        kind: of the job, for what helps it.
         log: file with its standard error; its end is searched for the cause.
         start: size of the file when this worker started; what is before was said by others.
     """
+    ways = _WAYS.get(kind, _WAYS["generate"])
     said = _tail(log, start)
     if any(sign in said.lower() for sign in _OUT_OF_MEMORY):
-        return f"The worker ended because memory ran out. {LESS_MEMORY}"
+        return f"The worker ended because memory ran out. {ways.less_memory}"
     if code == -9:
-        return f"The worker was killed by the system, most likely because memory ran out. {LESS_MEMORY}"
+        return f"The worker was killed by the system, most likely because memory ran out. {ways.less_memory}"
     if code in (-15, -2, 130):
-        return "The worker was stopped from outside. Resume the job to go on from its last checkpoint."
+        return f"The worker was stopped from outside. You can {ways.again}."
     how = (
         _signal_name(-code)
         if code < 0
@@ -70,7 +97,7 @@ def explain_exit(code: int, log: Path, start: int = 0) -> str:
     )
     last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "")
     words = f' Its last words: "{last[:300]}".' if last else ""
-    return f"The worker crashed ({how}).{words} The whole log is {log}. Resume the job to try again."
+    return f"The worker crashed ({how}).{words} The whole log is {log}. You can {ways.again}."
 
 
 def _signal_name(number: int) -> str:

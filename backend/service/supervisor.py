@@ -37,6 +37,7 @@ class _Run:
     """The job that has the worker."""
 
     job_id: str
+    kind: str
     process: WorkerProcess
     ended: asyncio.Event
     log_start: int  # where its words begin in the log, which a resumed job goes on with
@@ -147,7 +148,7 @@ class Supervisor:
             run = self._start(job)
         except (OSError, sqlite3.Error) as error:
             log.exception("The worker of job %s could not be started", job.id)
-            reason = failures.explain_exception(error, self.folder_of(job.id))
+            reason = failures.explain_exception(error, self.folder_of(job.id), job.kind)
             await self._record(job.id, {"status": Status.FAILED, "error": reason, "ended": now()})
             return
         self._run = run
@@ -184,7 +185,7 @@ class Supervisor:
             job.id, status=Status.RUNNING, started=now(), ended=None, message="Starting", error=None
         )
         process = WorkerProcess(command, _environment(), log_file, lambda line: self._heard(run, line))
-        run = _Run(job.id, process, asyncio.Event(), log_start)
+        run = _Run(job.id, job.kind, process, asyncio.Event(), log_start)
         log.info("Job %s runs in process %d", job.id, process.pid)
         return run
 
@@ -230,7 +231,7 @@ class Supervisor:
             reason = run.outcome.message
             values["resumable"] = run.outcome.resumable
         else:
-            reason = failures.explain_exit(code, folder / files.LOG_FILE, run.log_start)
+            reason = failures.explain_exit(code, run.kind, folder / files.LOG_FILE, run.log_start)
         log.warning("Job %s failed: %s", run.job_id, reason)
         return values | {"status": Status.FAILED, "message": "Failed", "error": reason}
 

@@ -76,24 +76,26 @@ def main(arguments: list[str]) -> int:
     _offer_for_the_kill()
     channel = Channel()
     stop = threading.Event()
+    kind = ""
     threading.Thread(target=_end_with_the_server, args=(stop,), daemon=True).start()
     try:
         claim = _claim(folder)
         job = json.loads((folder / files.JOB_FILE).read_text(encoding="utf-8"))
-        if job["kind"] not in _KINDS:
-            raise UserError(f"This version knows no job of kind {job['kind']!r}. Update the backend.")
-        _KINDS[job["kind"]](job["settings"], folder, channel, stop)
+        kind = job["kind"]
+        if kind not in _KINDS:
+            raise UserError(f"This version knows no job of kind {kind!r}. Update the backend.")
+        _KINDS[kind](job["settings"], folder, channel, stop)
         channel.send("done", files=files.results(folder))
         claim.release()
     except (Cancelled, KeyboardInterrupt):
         return EXIT_STOPPED
     except UserError as error:
         # What the user got wrong stays wrong; with something to go on from, the surroundings may be at fault.
-        channel.send("error", message=str(error), resumable=_is_worth_resuming(folder))
+        channel.send("error", message=str(error), resumable=_is_worth_resuming(folder, kind))
         return EXIT_FAILED
     except Exception as error:
         log.exception("The job failed")
-        channel.send("error", message=failures.explain_exception(error, folder))
+        channel.send("error", message=failures.explain_exception(error, folder, kind))
         return EXIT_FAILED
     return 0
 
@@ -135,14 +137,9 @@ _KINDS: dict[str, Callable[[dict[str, Any], Path, Channel, threading.Event], Non
 }
 
 
-def _is_worth_resuming(folder: Path) -> bool:
+def _is_worth_resuming(folder: Path, kind: str) -> bool:
     """Of a job that was refused with a sentence: with something to go on from, or from a network."""
-    if any(folder.glob("checkpoint*")):
-        return True
-    try:
-        return bool(json.loads((folder / files.JOB_FILE).read_text(encoding="utf-8"))["kind"] == "download")
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    return kind == "download" or any(folder.glob("checkpoint*"))
 
 
 def _claim(folder: Path) -> FileLock:

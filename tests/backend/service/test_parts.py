@@ -43,7 +43,7 @@ Usage = namedtuple("Usage", "total used free")
     ],
 )
 def test_exceptions_in_words(error: Exception, part: str, tmp_path: Path) -> None:
-    said = failures.explain_exception(error, tmp_path)
+    said = failures.explain_exception(error, tmp_path, "generate")
     assert part in said
     assert not said.endswith(": ")
 
@@ -62,8 +62,8 @@ def test_exceptions_in_words(error: Exception, part: str, tmp_path: Path) -> Non
 )
 def test_exits_in_words(code: int, log: str, part: str, tmp_path: Path) -> None:
     (tmp_path / "log").write_text(log)
-    assert part in failures.explain_exit(code, tmp_path / "log")
-    assert failures.explain_exit(code, tmp_path / "missing")
+    assert part in failures.explain_exit(code, "generate", tmp_path / "log")
+    assert failures.explain_exit(code, "generate", tmp_path / "missing")
 
 
 def test_what_an_earlier_worker_said_does_not_count(tmp_path: Path) -> None:
@@ -72,8 +72,28 @@ def test_what_an_earlier_worker_said_does_not_count(tmp_path: Path) -> None:
     start = log.stat().st_size
     with log.open("a") as file:
         file.write("Killed by a bug\n")
-    assert "Killed by a bug" in failures.explain_exit(1, log, start)
-    assert "memory" in failures.explain_exit(1, log)
+    assert "Killed by a bug" in failures.explain_exit(1, "generate", log, start)
+    assert "memory" in failures.explain_exit(1, "generate", log)
+
+
+@pytest.mark.parametrize(
+    ("kind", "memory", "again"),
+    [
+        ("generate", 'the preset "draft" or the small model', "resume the job"),
+        ("views", "Choose the small model, or", "ask for the views again"),
+        ("download", "Close other programs, then", "download the model again"),
+    ],
+)
+def test_a_way_out_that_suits_the_kind(kind: str, memory: str, again: str, tmp_path: Path) -> None:
+    short = failures.explain_exception(MemoryError(), tmp_path, kind)
+    killed = failures.explain_exit(-9, kind, tmp_path / "log")
+    assert memory in short
+    assert memory in killed
+    assert ("preset" in short + killed) is (kind == "generate")
+    full = failures.explain_exception(OSError(errno.ENOSPC, "full"), tmp_path, kind)
+    ends = [failures.explain_exit(code, kind, tmp_path / "log") for code in (-15, 3)]
+    assert [again in said for said in [full, *ends]] == [True] * 3
+    assert ("checkpoint" in full) is (kind == "generate")
 
 
 @pytest.mark.parametrize("name", ["mesh.glb", "preview.png", "a_1-2.webp"])

@@ -57,7 +57,7 @@ def _job(store: JobStore, name: str) -> Job:
         ("killed", ["killed by the system", "memory", "draft"]),
         ("crash", ["crashed (exit code 3)", "the frobnicator is upside down", "worker.log"]),
         ("full", ["disk", "is full", "resume"]),
-        ("hungry", ["memory of the graphics card", "render_size"]),
+        ("hungry", ["memory of the graphics card", "the small model"]),
         ("mistake", ["The colour is wrong."]),
     ],
 )
