@@ -116,7 +116,7 @@ class _Download:
             raise UserError(
                 f"The disk of {self.folder} has {format_bytes(free)} free, and {format_bytes(needed)} are"
                 f" needed: {format_bytes(size - have)} to download, the rest to convert. Free some space, or"
-                " set MVDREAM_MODELS to a folder on another disk."
+                " move the models folder to another disk (variable MVDREAM_MODELS)."
             )
 
     def fetch(self, announced: Announced, partial: Path) -> bool:
@@ -170,7 +170,7 @@ class _Download:
         if sentence is None:
             raise error
         if attempt > retries or not passes(error):
-            kept = f" {format_bytes(have)} are here; the same command goes on from there." if have else ""
+            kept = f" {format_bytes(have)} are here, and the next try goes on from there." if have else ""
             raise UserError(sentence + kept) from error
         wait = max(self.patience.wait_before(attempt), pause_wanted(error))
         log.debug("attempt %d: %r", attempt, error)

@@ -94,7 +94,7 @@ def offline_sentence(file: HubFile) -> str:
     """What to say when a download is wanted and offline mode forbids it."""
     return (
         f"{file} is not on this computer and HF_HUB_OFFLINE forbids the download. Unset it; or get the file"
-        " on another computer and use `python -m backend models convert FILE NAME`."
+        " on another computer, and convert it here."
     )
 
 
@@ -103,15 +103,17 @@ def disk_error(error: OSError, path: Path, missing: int) -> UserError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(
             f"The disk of {path.parent} is full; {format_bytes(missing)} are missing. What is there stays:"
-            " free some space and start the download again, or let MVDREAM_MODELS name another disk."
+            " free some space and start the download again, or move the models folder to another disk"
+            " (variable MVDREAM_MODELS)."
         )
     if error.errno == errno.EFBIG:
         return UserError(
-            f"The disk of {path.parent} can't hold a file this large (FAT32 ends at 4 GB). Set MVDREAM_MODELS"
-            " to a folder on another disk."
+            f"The disk of {path.parent} can't hold a file this large (FAT32 ends at 4 GB). Move the"
+            " models folder to another disk (variable MVDREAM_MODELS)."
         )
     return UserError(
-        f"{path} can't be written ({error.strerror or error}). Set MVDREAM_MODELS to a folder that can."
+        f"{path} can't be written ({error.strerror or error}). Change its permissions, or have the models in"
+        " another folder (variable MVDREAM_MODELS)."
     )
 
 
@@ -119,15 +121,15 @@ def _explain_status(status: int, error: Exception, file: HubFile, hub: Hub) -> s
     if status == 401:
         if hub.has_token:
             return (
-                f"{hub.host} refuses the stored token for {file.repository} (401). It may have expired: log"
-                " in with `hf auth login`, or set HF_TOKEN to a new one."
+                f"{hub.host} refuses the stored token for {file.repository} (401). It may have expired: store"
+                " a new one, as Hugging Face's own programs do, or in the variable HF_TOKEN."
             )
         return (
-            f"{hub.host} wants a login for {file.repository} (401), or there is no such repository. Log in"
-            " with `hf auth login`, or set HF_TOKEN."
+            f"{hub.host} wants a login for {file.repository} (401), or there is no such repository. Store a"
+            " token, as Hugging Face's own programs do, or in the variable HF_TOKEN."
         )
     if status == 403:
-        way = "with the account of the token" if hub.has_token else "and log in with `hf auth login`"
+        way = "with the account of the token" if hub.has_token else "and store a token (variable HF_TOKEN)"
         return (
             f"{hub.host} does not give {file.name} to you (403). Its terms may have to be accepted at"
             f" {hub.host}/{file.repository}: do that in a browser {way}."

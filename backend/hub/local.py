@@ -13,6 +13,7 @@ from pathlib import Path
 from backend.diffusion.catalogue import HubFile
 from backend.hub.checksum import is_intact
 from backend.hub.progress import Report
+from backend.hub.remote import prepare_library
 
 RECORD = "download.json"
 
@@ -55,17 +56,30 @@ def find_in_hub_cache(file: HubFile, report: Report, cancelled: Callable[[], boo
 
     Only where its checksum can be checked: that is the name of the file that the cache's link leads to.
     """
+    found = _cached(file)
+    if found is None:
+        return None
+    path = found.resolve()
+    if not is_intact(path, path.name, report, cancelled):
+        log.warning("%s in the cache of huggingface_hub is damaged and not used.", file.name)
+        return None
+    # .../snapshots/<commit>/<file>
+    commit = found.parent.name
+    return Downloaded(path, str(file), commit, path.name, path.stat().st_size)
+
+
+def is_in_hub_cache(file: HubFile) -> bool:
+    """Whether `find_in_hub_cache` will find it if it is undamaged. Imports huggingface_hub, reads nothing."""
+    prepare_library()
+    return _cached(file) is not None
+
+
+def _cached(file: HubFile) -> Path | None:
+    """The cache's link to a file whose name is its checksum, or None."""
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(file.repository, file.name, revision=file.revision)
     if not isinstance(found, str):
         return None
     path = Path(found).resolve()
-    if not path.is_file() or re.fullmatch("[0-9a-f]{64}", path.name) is None:
-        return None
-    if not is_intact(path, path.name, report, cancelled):
-        log.warning("%s in the cache of huggingface_hub is damaged and not used.", file.name)
-        return None
-    # .../snapshots/<commit>/<file>
-    commit = Path(found).parent.name
-    return Downloaded(path, str(file), commit, path.name, path.stat().st_size)
+    return Path(found) if path.is_file() and re.fullmatch("[0-9a-f]{64}", path.name) else None

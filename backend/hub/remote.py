@@ -159,7 +159,7 @@ def _check_token() -> bool:
     token = get_token()
     if token and (not token.isascii() or not token.isprintable() or " " in token):
         raise UserError(
-            "The token for the hub (HF_TOKEN, or what `hf auth login` stored) has characters that no token"
+            "The token for the hub (HF_TOKEN, or the one that is stored) has characters that no token"
             " has. Copy it again from https://huggingface.co/settings/tokens."
         )
     return bool(token)

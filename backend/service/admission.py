@@ -10,6 +10,7 @@ from backend.diffusion import installation, registry
 from backend.diffusion.config import read_config
 from backend.download_settings import DownloadSettings
 from backend.errors import UserError
+from backend.hub.local import is_in_hub_cache
 from backend.hub.progress import format_bytes
 from backend.settings.request import Request
 
@@ -37,17 +38,25 @@ def _admit_download(settings: DownloadSettings) -> None:
     """By the catalogue's rounded sizes; the hub's own are checked before the first byte is asked for."""
     model = installation.downloadable(settings.name)
     if folder := registry.folders().get(model.name):
+        try:
+            registry.find(model.name).tokenizer()
+        except UserError as error:
+            raise UserError(
+                f"The model {model.name!r} is there but broken: remove it first. {error}"
+            ) from None
         raise UserError(f"The model {model.name!r} is installed already, in {folder}.")
     missing = max(0, model.about_bytes - installation.downloaded_bytes(model.name))
     converted = model.about_bytes // (2 if settings.half else 1)
     home = registry.models_folder()
     place = next(folder for folder in (home, *home.absolute().parents) if folder.exists())
     free = shutil.disk_usage(place).free
+    if free < missing + converted and model.source and is_in_hub_cache(model.source):
+        missing = 0  # it is used where it lies
     if free < missing + converted:
         raise UserError(
             f"The disk of {home} has {format_bytes(free)} free, and {model.name} needs about"
             f" {format_bytes(missing + converted)}: {format_bytes(missing)} to download, the rest to convert."
-            " Free some space, or set MVDREAM_MODELS to a folder on another disk."
+            " Free some space, or move the models folder to another disk (variable MVDREAM_MODELS)."
         )
 
 

@@ -1,22 +1,35 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The models as the API shows them: those that are there, then those that could be."""
 
+from pathlib import Path
 from typing import Any
 
 from backend.diffusion import installation, registry
 from backend.diffusion.catalogue import KNOWN
+from backend.diffusion.config import read_config
+from backend.errors import UserError
 
 
 def listed() -> list[dict[str, Any]]:
-    """All models, installed ones first.
+    """All models: those that are there, then those that could be.
 
-    `installed`: whether it can be used. `removable`: whether there is something of it to remove: it does not
-    ship with the program, or a part of its download is there (`downloaded_bytes`). `words`: what a prompt may
-    use; null where any will do or nobody knows yet.
+    `installed`: whether it can be used. `broken`: of one that is there and can't: what is wrong, else null.
+    `removable`: whether there is something of it to remove: it does not ship with the program, or a part of
+    its download is there (`downloaded_bytes`). `words`: what a prompt may use; null where any will do or
+    nobody knows yet.
     """
-    return [_installed(entry) for entry in registry.models()] + [
-        known.as_json() | _absent(known.name) for known in registry.not_installed()
-    ]
+    there = [_present(name, folder) for name, folder in registry.folders().items()]
+    return there + [known.as_json() | _absent(known.name) for known in registry.not_installed()]
+
+
+def _present(name: str, folder: Path) -> dict[str, Any]:
+    try:
+        return _installed(registry.ModelEntry(name, folder, read_config(folder)))
+    except UserError as error:  # its configuration, or its vocabulary
+        known = KNOWN.get(name)
+        values = known.as_json() if known else {"name": name, "title": name}
+        values |= {"words": None, "installed": False, "broken": str(error)}
+        return values | {"removable": folder.parent != registry.SHIPPED, "downloaded_bytes": 0}
 
 
 def _installed(entry: registry.ModelEntry) -> dict[str, Any]:
@@ -27,6 +40,7 @@ def _installed(entry: registry.ModelEntry) -> dict[str, Any]:
         "title": entry.config.title or (known.title if known else entry.name),
         "words": entry.words,
         "installed": True,
+        "broken": None,
         "removable": entry.folder.parent != registry.SHIPPED,
         "downloaded_bytes": 0,
     }
@@ -34,4 +48,5 @@ def _installed(entry: registry.ModelEntry) -> dict[str, Any]:
 
 def _absent(name: str) -> dict[str, Any]:
     there = installation.downloaded_bytes(name)
-    return {"words": None, "installed": False, "removable": there > 0, "downloaded_bytes": there}
+    facts = {"removable": there > 0, "downloaded_bytes": there}
+    return {"words": None, "installed": False, "broken": None} | facts

@@ -21,7 +21,10 @@ def done(server: Server) -> dict[str, Any]:
 def test_health_models_and_presets(server: Server) -> None:
     assert server.client.get("/v1/health").json() == {"status": "ok", "version": "0.1.0", "jobs_running": 0}
     models = {model["name"]: model for model in server.client.get("/v1/models").json()}
-    assert "broken" not in models
+    broken = models["broken"]
+    assert (broken["installed"], broken["removable"], broken["words"]) == (False, True, None)
+    assert "mvdream.json is broken" in broken["broken"]
+    assert {model["broken"] for name, model in models.items() if name != "broken"} == {None}
     assert models["tiny"]["title"] == "Tiny"
     assert models["tiny"]["image_size"] == 64
     assert models["tiny"]["words"] == sorted(WORDS)

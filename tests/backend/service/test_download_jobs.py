@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from service_harness import Server, until
 
+from backend.diffusion import installation
 from backend.diffusion.catalogue import KNOWN
 from backend.download_settings import DownloadSettings
 from backend.downloading import DownloadProgress
 from backend.errors import UserError
 from backend.progress import Progress
-from backend.service import admission
-from tests.backend.hub.hub_server import HubServer
+from backend.service import admission, model_list
+from tests.backend.hub.hub_server import HubServer, isolate
 
 NAME = "mvdream-sd21"
 ROOT = Path(__file__).resolve().parents[3]
@@ -183,6 +184,41 @@ def test_room_for_the_file_and_the_model_is_asked_for_before(
     started.mkdir(parents=True)
     with open(started / "0.partial", "wb") as file:
         file.truncate(2_500_000_000)  # takes no room
+    admission.admit(DownloadSettings(name=NAME), tmp_path)
+
+
+def test_a_file_in_the_hubs_cache_needs_no_room_for_a_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    isolate(monkeypatch, "http://127.0.0.1:9", tmp_path)
+    monkeypatch.setenv("MVDREAM_MODELS", str(tmp_path / "models"))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(10**12, 0, 6_000_000_000))
+    source = KNOWN[NAME].source
+    assert source is not None
+    home = tmp_path / "hub-cache" / f"models--{source.repository.replace('/', '--')}"
+    for folder in ("blobs", "refs", "snapshots/abc"):
+        (home / folder).mkdir(parents=True)
+    (home / "refs" / "main").write_text("abc")
+    blob = home / "blobs" / ("ab" * 32)
+    (home / "snapshots" / "abc" / source.name).symlink_to(blob)
+    with pytest.raises(UserError, match=r"6\.00 GB free.*variable MVDREAM_MODELS"):
+        admission.admit(DownloadSettings(name=NAME), tmp_path)
+    blob.touch()
+    admission.admit(DownloadSettings(name=NAME), tmp_path)
+
+
+def test_a_broken_model_is_to_be_removed_before_it_is_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MVDREAM_MODELS", str(tmp_path))
+    (tmp_path / NAME).mkdir()
+    (tmp_path / NAME / "mvdream.json").write_text("{")
+    with pytest.raises(UserError, match=r"broken: remove it first\. .*mvdream\.json is broken"):
+        admission.admit(DownloadSettings(name=NAME), tmp_path)
+    (entry,) = (each for each in model_list.listed() if each["name"] == NAME)
+    assert (entry["installed"], entry["removable"], entry["licence"]) == (False, True, "OpenRAIL")
+    assert "mvdream.json is broken" in entry["broken"]
+    installation.remove(NAME)
     admission.admit(DownloadSettings(name=NAME), tmp_path)
 
 
