@@ -71,9 +71,7 @@ def test_a_broken_connection_goes_on_at_the_byte_where_it_broke(hub: HubServer, 
 
 def test_after_the_last_retry_a_later_call_goes_on(hub: HubServer, tmp_path: Path) -> None:
     hub.manners.break_at = [120_000] * 5
-    with pytest.raises(
-        UserError, match=r"broke off again and again\. 120\.0 kB are here, and the next try"
-    ):
+    with pytest.raises(UserError, match=r"broke off again and again\. 120\.0 kB are here, and the next try"):
         fetch(tmp_path)
     assert partial_of(tmp_path).read_bytes() == CONTENT[:120_000]
     hub.manners.break_at = []
