@@ -15,7 +15,7 @@ PRECISIONS: dict[str, torch.dtype] = {
     "fp16": torch.float16,
     "fp32": torch.float32,
 }
-SMALL_IMAGE = 256
+HALF_PRECISION_FROM = 256
 """Models with smaller images stay in float32: half precision would save nothing worth having."""
 
 # AMD GPUs that multiply bfloat16 in hardware: the matrix cores of MI100 and later, RDNA 3 and later.
@@ -36,10 +36,8 @@ def pick_device(name: str) -> torch.device:
         raise UserError(
             f"There is no device {name!r}. Devices: auto, cpu, cuda, cuda:N (such as cuda:0), mps."
         )
-    if name == "auto":
-        return _best()
-    device = torch.device(name)
-    if device.type == "cuda":
+    device = _best() if name == "auto" else torch.device(name)
+    if name != "auto" and device.type == "cuda":
         _check_cuda(name, device.index or 0)
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UserError(
@@ -48,16 +46,22 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def make_current(device: torch.device) -> None:
+    """Makes a CUDA device the one where kernels run that are told nothing, as Triton's are."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device.index or 0)
+
+
 def pick_dtype(device: torch.device, image_size: int, wanted: str = "auto") -> torch.dtype:
     """Precision of the networks: `wanted` ("bf16", "fp16", "fp32"), or for "auto" what suits the device.
 
     bfloat16 where the GPU really has it, else float16 where it is fast and sound, else float32; float32 for
-    models whose images are below `SMALL_IMAGE` pixels.
+    models whose images are below `HALF_PRECISION_FROM` pixels.
 
     Raises UserError for a name that is none, and for a precision that the device lacks.
     """
     if wanted == "auto":
-        return torch.float32 if image_size < SMALL_IMAGE else _best_dtype(device)
+        return torch.float32 if image_size < HALF_PRECISION_FROM else _best_dtype(device)
     if wanted not in PRECISIONS:
         raise UserError(f"There is no precision {wanted!r}. Precisions: auto, {', '.join(PRECISIONS)}.")
     dtype = PRECISIONS[wanted]

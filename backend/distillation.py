@@ -75,12 +75,14 @@ class Distillation:
         )
         bound = model.config.bound
         self.field = make_field(numbers, bound, self.device, seed)
-        self.occupancy = OccupancyGrid(bound, numbers.occupancy_resolution, decay=numbers.occupancy_decay).to(
-            self.device
+        occupancy = OccupancyGrid(
+            bound, numbers.occupancy_resolution, numbers.occupancy_density, numbers.occupancy_decay
         )
+        self.occupancy = occupancy.to(self.device)
         self.background = make_background(numbers, self.views, self.device, seed)
         self.optimizer = make_optimizer(numbers, self.field, self.background)
         self.chunk = numbers.ray_chunk
+        self.normals = kind_of_normals(numbers, self.device)
 
     @property
     def done(self) -> bool:
@@ -89,13 +91,11 @@ class Distillation:
 
     def step(self) -> None:
         """One optimisation step. Where memory does not suffice, again with fewer rays at a time."""
-        while True:
-            try:
-                self._step()
-                break
-            except torch.OutOfMemoryError:
-                if not self._make_room():
-                    raise
+        if self.step_number % self.numbers.occupancy_every == 0:
+            self.occupancy.update(self.field, self._generator("occupancy"))
+        while (shortage := self._attempt()) is not None:
+            if not self._make_room():
+                raise shortage
         self.step_number += 1
 
     def save(self, path: Path, identity: str) -> None:
@@ -109,11 +109,17 @@ class Distillation:
             self.step_number = step
         return step is not None
 
+    def _attempt(self) -> torch.OutOfMemoryError | None:
+        """Tries a step; what it returns holds none of the step's tensors, so that they can be freed."""
+        try:
+            self._step()
+        except torch.OutOfMemoryError as error:
+            return error.with_traceback(None)
+        return None
+
     def _step(self) -> None:
         """Renders four orthogonal views (or several sets of them), asks the model, and moves the field."""
         generator, dice = self._generator(), self._dice()
-        if self.step_number % self.numbers.occupancy_every == 0:
-            self.occupancy.update(self.field, generator)
         stage = stage_at(self.numbers, self.step_number)
         views = sample_views(stage.views // self.views, self.ranges, self.views, generator, self.device)
         pictures = self._pictures(views, stage.size, generator, dice)
@@ -149,7 +155,7 @@ class Distillation:
             torch.rand(directions[..., 0].numel(), generator=generator, device=self.device),
             numbers.samples_per_ray,
             light,
-            kind_of_normals(numbers, self.device) if needs_normals else "none",
+            self.normals if needs_normals else "none",
             numbers.normal_step,
         )
 
@@ -203,18 +209,19 @@ class Distillation:
     def _noise_range(self) -> tuple[int, int]:
         numbers = self.numbers
         until = max(1, round(numbers.steps * numbers.anneal_until))
-        return anneal(self.step_number, until, numbers.noise_start, numbers.noise_low, numbers.noise_high)
+        ends = numbers.noise_start, numbers.noise_low, numbers.noise_high
+        return anneal(self.step_number, until, *ends, len(self.guidance.model.schedule))
 
-    def _generator(self) -> torch.Generator:
-        return torch.Generator(self.device).manual_seed(self._step_seed())
+    def _generator(self, purpose: str = "") -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(self._step_seed(purpose))
 
     def _dice(self) -> random.Random:
         """For choices the CPU must know: drawing them on a GPU would make it wait."""
         return random.Random(self._step_seed())
 
-    def _step_seed(self) -> int:
+    def _step_seed(self, purpose: str = "") -> int:
         # Mixed into 32 bits: the CPU's generator ignores the rest of a seed.
-        digest = hashlib.sha256(f"{self.seed}/{self.step_number}".encode()).digest()
+        digest = hashlib.sha256(f"{self.seed}/{self.step_number}/{purpose}".encode()).digest()
         return int.from_bytes(digest[:4], "little")
 
     def _modules(self) -> dict[str, nn.Module]:

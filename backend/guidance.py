@@ -161,11 +161,13 @@ def anneal(
     """Lowest and highest noise step to draw from, both inclusive, at optimisation step `step`.
 
     Both bounds begin at `start` (a share of `schedule_steps`) and move linearly to `low_end` and `high_end`
-    over `steps` steps, then stay. Shares are truncated to whole noise steps, as the paper's code does.
+    over `steps` steps, then stay. Shares are truncated to whole noise steps, as the paper's code does; 1 is
+    the last of the `schedule_steps`.
     """
     progress = max(min(1.0, step / steps), 0.0)
     low, high = (start + (end - start) * progress for end in (low_end, high_end))
-    return int(schedule_steps * low), int(schedule_steps * high)
+    last = schedule_steps - 1
+    return min(last, int(schedule_steps * low)), min(last, int(schedule_steps * high))
 
 
 def draw_step(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from backend import __version__
 from backend import mesh as meshing
 from backend.default_model import pick_model
-from backend.devices import pick_device, pick_dtype, pick_unet_dtype
+from backend.devices import make_current, pick_device, pick_dtype, pick_unet_dtype
 from backend.diffusion.registry import resolve
 from backend.errors import Cancelled
 from backend.pacing import Pacer, Report
@@ -39,12 +39,14 @@ class Result:
         preview: a picture of the field.
         faces: triangles of the mesh.
         seconds: time of each stage.
+        notes: sentences on what was made smaller than asked for, so that it fits into memory.
     """
 
     mesh: Path
     preview: Path
     faces: int
     seconds: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def generate(
@@ -71,13 +73,13 @@ def generate(
     write_text(folder / SETTINGS, settings.model_dump_json(indent=1, exclude_none=True))
 
     pace("load", message="Loading the model")
-    distillation = _start(settings, pace)
+    distillation, notes = _start(settings, pace)
     numbers = distillation.numbers
     identity = _identity(settings, distillation)
     if distillation.resume(folder / CHECKPOINT, identity):
         log.info("Going on from step %d.", distillation.step_number)
 
-    _distil(distillation, folder, identity, pace, cancelled)
+    _distil(distillation, folder, identity, " ".join(["Shaping the object", *notes]), pace, cancelled)
     mesh = _extract(distillation, numbers, pace, cancelled)
     mesh = _texture(distillation, mesh, numbers, pace)
 
@@ -87,21 +89,26 @@ def generate(
         "seed": settings.seed,
         "model": distillation.guidance.model.config.name,
         "preset": settings.preset,
+        **({"notes": " ".join(notes)} if notes else {}),
     }
     meshing.write_glb(folder / MESH, mesh, settings.prompt, extras)
     (folder / CHECKPOINT).unlink(missing_ok=True)
     pace("save", 1, 1, "Done")
-    return Result(folder / MESH, folder / PREVIEW, len(mesh.faces), dict(pace.seconds))
+    return Result(folder / MESH, folder / PREVIEW, len(mesh.faces), dict(pace.seconds), notes)
 
 
-def _start(settings: GenerateSettings, pace: Pacer) -> Distillation:
-    """Loads the model, encodes the prompts once, and lets the text encoder go."""
+def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, tuple[str, ...]]:
+    """Loads the model, encodes the prompts once, and lets the text encoder go.
+
+    Returns what will be optimised, and sentences on what was made smaller for the memory there is.
+    """
     from backend.diffusion.config import read_config
     from backend.diffusion.storage import load
     from backend.distillation import Distillation
     from backend.memory.planning import plan
 
     device = pick_device(settings.device)
+    make_current(device)
     name = pick_model(settings.model, device.type)
     config = read_config(resolve(name))
     dtype = pick_dtype(device, config.image_size, settings.precision)
@@ -115,15 +122,20 @@ def _start(settings: GenerateSettings, pace: Pacer) -> Distillation:
     negative = config.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
     context, negative_context = model.encode_prompts([settings.prompt, negative]).split(1)
     model.drop_text_encoder()
-    return Distillation(model, context, negative_context, fit.numbers, settings.seed)
+    return Distillation(model, context, negative_context, fit.numbers, settings.seed), tuple(fit.sentences)
 
 
 def _distil(
-    distillation: Distillation, folder: Path, identity: str, pace: Pacer, cancelled: Callable[[], bool]
+    distillation: Distillation,
+    folder: Path,
+    identity: str,
+    message: str,
+    pace: Pacer,
+    cancelled: Callable[[], bool],
 ) -> None:
     numbers = distillation.numbers
     steps = numbers.steps
-    pace("distil", distillation.step_number, steps, "Shaping the object")
+    pace("distil", distillation.step_number, steps, message)
     while not distillation.done:
         if cancelled():
             raise Cancelled
@@ -135,7 +147,7 @@ def _distil(
             preview = PREVIEW
         if numbers.checkpoint_every and done % numbers.checkpoint_every == 0:
             distillation.save(folder / CHECKPOINT, identity)
-        pace("distil", done, steps, "Shaping the object", preview)
+        pace("distil", done, steps, message, preview)
 
 
 def _extract(

@@ -10,8 +10,9 @@ from torch import nn
 
 from backend.cameras import ViewRanges
 from backend.diffusion.config import ModelConfig
+from backend.errors import UserError
 from backend.radiance.backgrounds import Background, LearnedBackground, RandomBackground
-from backend.radiance.dense_grid import DenseGrid
+from backend.radiance.dense_grid import DenseGrid, differentiates_twice
 from backend.radiance.encodings import Encoding
 from backend.radiance.field import DensityActivation, RadianceField
 from backend.radiance.hash_grid import HashGrid
@@ -67,12 +68,18 @@ def kind_of_encoding(numbers: Numbers, device: torch.device) -> str:
 
 
 def kind_of_normals(numbers: Numbers, device: torch.device) -> str:
-    """ "none", "analytic" or "finite"."""
+    """ "none", "analytic" or "finite". Raises UserError for what this PyTorch can't do."""
     if not numbers.needs_normals:
         return "none"
+    hashed = kind_of_encoding(numbers, device) == "hash"
+    if numbers.normals == "analytic" and not (hashed or differentiates_twice()):
+        raise UserError(
+            "This PyTorch can't train analytic normals on dense grids."
+            " Set normals to finite, or encoding to hash."
+        )
     if numbers.normals != "auto":
         return numbers.normals
-    return "analytic" if kind_of_encoding(numbers, device) == "hash" else "finite"
+    return "analytic" if hashed else "finite"
 
 
 def make_field(numbers: Numbers, bound: float, device: torch.device, seed: int) -> RadianceField:
@@ -92,7 +99,8 @@ def make_field(numbers: Numbers, bound: float, device: torch.device, seed: int) 
     activation = DensityActivation(
         numbers.density_multiplier, blob_scale=numbers.blob_scale, blob_radius=numbers.blob_radius
     )
-    return RadianceField(encoding, bound, numbers.hidden, activation, start).to(device)
+    bias = numbers.network_bias == "yes"
+    return RadianceField(encoding, bound, numbers.hidden, activation, start, bias).to(device)
 
 
 def make_background(numbers: Numbers, views: int, device: torch.device, seed: int) -> Background:
@@ -100,7 +108,9 @@ def make_background(numbers: Numbers, views: int, device: torch.device, seed: in
     if numbers.background == "random":
         return RandomBackground(views_per_colour=views).to(device)
     start = torch.Generator().manual_seed(seed + 1)
-    return LearnedBackground(random_probability=numbers.background_random, generator=start).to(device)
+    return LearnedBackground(
+        random_probability=numbers.background_random, generator=start, bias=numbers.network_bias == "yes"
+    ).to(device)
 
 
 def make_optimizer(numbers: Numbers, field: RadianceField, background: nn.Module) -> torch.optim.Optimizer:

@@ -76,10 +76,10 @@ def _apple() -> Device:
 def _precision(device: object) -> str:
     import torch
 
-    from backend.devices import PRECISIONS, SMALL_IMAGE, pick_dtype
+    from backend.devices import HALF_PRECISION_FROM, PRECISIONS, pick_dtype
 
     assert isinstance(device, torch.device)
-    picked = pick_dtype(device, SMALL_IMAGE)
+    picked = pick_dtype(device, HALF_PRECISION_FROM)
     return next(name for name, dtype in PRECISIONS.items() if dtype == picked)
 
 

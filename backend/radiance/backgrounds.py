@@ -79,11 +79,12 @@ class LearnedBackground(Background):
         random_probability: float = 0.5,
         views_per_colour: int | None = None,
         generator: torch.Generator | None = None,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.random_probability = random_probability
         self.views_per_colour = views_per_colour
-        self.net = small_mlp(9, hidden, 3, generator, hidden_layers=2)
+        self.net = small_mlp(9, hidden, 3, generator, hidden_layers=2, bias=bias)
 
     def forward(self, directions: Tensor, generator: torch.Generator | None = None) -> Tensor:
         learned = torch.sigmoid(self.net(_harmonics(directions)))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -19,8 +20,8 @@ class DenseGrid(Encoding):
 
     Level l is `levels[l]`, a parameter (1, features, D, D, D) indexed [.., z, y, x] with
     D = resolutions[l] nodes an axis; the first and last node lie exactly on 0 and 1, so the grid spans the
-    bound. Positions outside are clamped to it. The gradient with respect to positions exists, its own
-    derivative does not (`grid_sample` has none): take normals for a loss by finite differences.
+    bound. Positions outside are clamped to it. The gradient with respect to positions can itself be
+    differentiated only where `differentiates_twice`: older releases of PyTorch lack it.
 
     init_scale: the features start uniform in -init_scale..init_scale.
     """
@@ -61,3 +62,15 @@ class DenseGrid(Encoding):
         ]
         features = torch.cat(parts, 1).transpose(1, 2).reshape(-1, self.output_dim)
         return features[:count] if padding else features
+
+
+@functools.cache
+def differentiates_twice() -> bool:
+    """Whether this PyTorch has the second derivative of `grid_sample` that trained analytic normals need."""
+    grid = DenseGrid((2,))
+    x, g = torch.full((1, 3), 0.3), torch.ones(1, grid.output_dim)
+    try:
+        grid.pull_back(x, g).sum().backward()
+    except RuntimeError:
+        return False
+    return True

@@ -48,13 +48,14 @@ class RadianceField(nn.Module):
         hidden: int = 32,
         activation: DensityActivation | None = None,
         generator: torch.Generator | None = None,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.encoding = encoding
         self.bound = bound
         self.activation = activation or DensityActivation()
-        self.density_net = small_mlp(encoding.output_dim, hidden, 1, generator)
-        self.colour_net = small_mlp(encoding.output_dim, hidden, 3, generator)
+        self.density_net = small_mlp(encoding.output_dim, hidden, 1, generator, bias=bias)
+        self.colour_net = small_mlp(encoding.output_dim, hidden, 3, generator, bias=bias)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Density (N,) >= 0 and rgb (N,3) in 0..1 of world points x (N,3)."""

@@ -74,12 +74,17 @@ def entry_index(corner: Tensor, level: GridLevel) -> Tensor:
     return index % level.size
 
 
-@functools.cache
 def triton_works() -> bool:
-    """Whether the Triton kernels run here and give what plain PyTorch gives, tried once on a small grid.
+    """Whether the Triton kernels run on the current GPU and give what plain PyTorch gives.
 
-    PyTorch brings Triton on Linux; elsewhere it may be missing, and a driver may be too old for it.
+    Tried once a GPU, on a small grid. PyTorch brings Triton on Linux; elsewhere it may be missing, and a
+    driver may be too old for it.
     """
+    return _triton_works_on(torch.cuda.current_device())
+
+
+@functools.cache
+def _triton_works_on(_device: int) -> bool:
     if importlib.util.find_spec("triton") is None:
         return False
     try:
@@ -97,11 +102,14 @@ def _trial(kernels: str) -> tuple[Tensor, ...]:
     x = torch.rand(64, 3, generator=start).cuda()
     features = grid(x)
     (to_table,) = torch.autograd.grad(features.square().sum(), grid.table)
-    return features.detach(), to_table, grid.pull_back(x, features.detach()).detach()
+    g = features.detach().requires_grad_()
+    pulled = grid.pull_back(x, g)
+    again = torch.autograd.grad(pulled.square().sum(), (grid.table, g))
+    return features.detach(), to_table, pulled.detach(), *again
 
 
 def _agrees(expected: tuple[Tensor, ...], found: tuple[Tensor, ...]) -> bool:
-    near = [torch.allclose(a, b, rtol=1e-3, atol=1e-3) for a, b in zip(expected, found, strict=True)]
+    near = [bool((a - b).norm() <= 1e-3 * a.norm()) for a, b in zip(expected, found, strict=True)]
     if not all(near):
         log.warning("Triton computes something else than PyTorch here; the hash grid does without it.")
     return all(near)

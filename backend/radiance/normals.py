@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,6 +16,12 @@ from backend.radiance.field import RadianceField
 _TETRAHEDRON = ((1.0, -1.0, -1.0), (-1.0, -1.0, 1.0), (-1.0, 1.0, -1.0), (1.0, 1.0, 1.0))
 
 
+@functools.cache
+def _corners(device: torch.device, dtype: torch.dtype) -> Tensor:
+    # Kept: making it anew would copy to a GPU, and wait for it, at each call.
+    return torch.tensor(_TETRAHEDRON, device=device, dtype=dtype)
+
+
 def finite_difference_normals(field: RadianceField, x: Tensor, epsilon: float) -> Tensor:
     """Unit normals (N,3) at world points x (N,3), from four densities around each.
 
@@ -21,7 +29,7 @@ def finite_difference_normals(field: RadianceField, x: Tensor, epsilon: float) -
     grid sees what the grid can hold. Differentiable once with respect to the field, whatever its encoding:
     the ones to use in a loss. Where the density is constant the normal is 0.
     """
-    corners = torch.tensor(_TETRAHEDRON, device=x.device, dtype=x.dtype)
+    corners = _corners(x.device, x.dtype)
     points = x[None] + epsilon * corners[:, None]
     density = field.density(points.view(-1, 3)).view(4, -1)
     return F.normalize(-torch.einsum("kn,kd->nd", density, corners), dim=-1, eps=1e-6)
@@ -30,8 +38,8 @@ def finite_difference_normals(field: RadianceField, x: Tensor, epsilon: float) -
 def analytic_normals(field: RadianceField, x: Tensor, create_graph: bool = False) -> Tensor:
     """Unit normals (N,3) at world points x (N,3) from automatic differentiation.
 
-    create_graph: make them differentiable in turn, which a HashGrid allows and a DenseGrid doesn't
-    (PyTorch raises RuntimeError in the backward pass).
+    create_graph: make them differentiable in turn, which a HashGrid always allows and a DenseGrid where
+    `dense_grid.differentiates_twice` (else PyTorch raises RuntimeError in the backward pass).
     """
     with torch.enable_grad():
         x = x.detach().requires_grad_()

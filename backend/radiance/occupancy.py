@@ -13,9 +13,9 @@ from backend.radiance.field import RadianceField
 class OccupancyGrid(nn.Module):
     """A cubic grid over -bound..bound with a fading maximum of each cell's density (after Instant NGP).
 
-    A cell is occupied if crossing it would absorb more than `min_alpha` of the light, or more than an average
-    cell would (a field that is faint everywhere keeps its denser part), or if it touches such a cell:
-    the rim lets surfaces grow. Everything is occupied before the first update.
+    A cell is occupied if its density is above `threshold` (per world unit), or above the average (a field
+    that is faint everywhere keeps its denser part), or if it touches such a cell: the rim lets surfaces grow.
+    Everything is occupied before the first update.
     decay: factor on the remembered density at each update; short runs need it small, or the past never
     fades.
     State that a checkpoint must hold is in buffers.
@@ -25,14 +25,13 @@ class OccupancyGrid(nn.Module):
     mask: Tensor
 
     def __init__(
-        self, bound: float = 1.0, resolution: int = 48, min_alpha: float = 0.01, decay: float = 0.7
+        self, bound: float = 1.0, resolution: int = 48, threshold: float = 0.3, decay: float = 0.7
     ) -> None:
         super().__init__()
         self.bound = bound
         self.resolution = resolution
         self.decay = decay
-        # alpha = 1 - exp(-sigma cell) > min_alpha, to first order.
-        self.threshold = min_alpha / (2 * bound / resolution)
+        self.threshold = threshold
         shape = (resolution,) * 3
         self.register_buffer("density", torch.zeros(shape))
         self.register_buffer("mask", torch.ones(shape, dtype=torch.bool))

@@ -47,7 +47,8 @@ class Light:
         towards = F.normalize(self.position.index_select(0, view) - points, dim=-1)
         lambert = (normals * towards).sum(-1, keepdim=True).clamp_min(0)
         light = self.diffuse * lambert + (1 - self.diffuse)
-        return light.expand_as(colour) if self.look == "textureless" else colour * light
+        # Times 0 and not left out: Adam's moments of the colour network fade in these steps, as published.
+        return light + 0 * colour if self.look == "textureless" else colour * light
 
 
 def draw_light(

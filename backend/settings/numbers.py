@@ -86,12 +86,17 @@ class Numbers:
     hash_base: int = _number(16, 2, 128, "resolution of the coarsest level")
     hash_finest: int = _number(4096, 16, 8192, "resolution of the finest level")
     hidden: int = _number(64, 8, 128, "width of the field's two networks")
+    network_bias: str = _choice(
+        "no", ("yes", "no"), "whether the networks of field and background have biases"
+    )
     density_multiplier: float = _number(
         1.0, 0.1, 100, "factor on the density; more makes surfaces hard sooner"
     )
     blob_scale: float = _number(10.0, 0, 100, "density of the ball everything starts from")
     blob_radius: float = _number(0.5, 0.05, 2, "radius of that ball in world units")
     occupancy_resolution: int = _number(32, 8, 128, "cells along an edge of the grid that skips empty space")
+    # 0.01 of a published step's light: 0.01 / (2 sqrt(3) / 512).
+    occupancy_density: float = _number(1.478, 0, 100, "density above which a cell counts as occupied")
     occupancy_every: int = _number(16, 1, 1000, "steps between two looks at which space is empty")
     occupancy_decay: float = _number(0.95, 0, 1, "how much of a cell's old density is remembered at a look")
 
@@ -157,10 +162,6 @@ class Numbers:
             pair = getattr(self, name)
             if pair is not None and pair[0] > pair[1]:
                 raise UserError(f"{name} is {pair[0]:g} to {pair[1]:g}: the lowest value comes first.")
-        if self.encoding == "dense" and self.normals == "analytic" and self.needs_normals:
-            raise UserError(
-                'Dense grids have no second derivative: set normals to "finite", or encoding to "hash".'
-            )
 
     @property
     def needs_normals(self) -> bool:

@@ -61,10 +61,12 @@ SMALL_STANDARD = Numbers(
     guidance_scale=6.0,
     encoding="dense",
     hidden=32,
+    network_bias="yes",
     # A multiplier of 40 instead of 1 makes surfaces hard within a few hundred steps.
     density_multiplier=40.0,
     blob_radius=0.35,
     occupancy_resolution=48,
+    occupancy_density=0.3,
     occupancy_decay=0.7,
     grid_rate=0.02,
     network_rate=0.005,

@@ -65,19 +65,31 @@ class GenerateSettings(Request, Overrides):
                 'variation smooths dense grids: set encoding to "dense", or leave variation out.'
             )
         preset = PRESETS[self.preset]
-        for numbers in (preset.numbers, preset.small):
-            try:
-                self._over(numbers).check()
-            except UserError as error:
-                raise ValueError(str(error)) from None
+        # Which of the two counts is known with the model: only what neither can be is refused here.
+        complaints = [_complaint(self._over(numbers)) for numbers in (preset.numbers, preset.small)]
+        if all(complaints):
+            raise ValueError(complaints[0])
         return self
 
     def resolve(self, image_size: int) -> Numbers:
-        """The preset's numbers for a model of that image size in pixels, the user's own in their place."""
-        return self._over(PRESETS[self.preset].numbers_for(image_size))
+        """The preset's numbers for a model of that image size in pixels, the user's own in their place.
+
+        Raises UserError where they are impossible together.
+        """
+        numbers = self._over(PRESETS[self.preset].numbers_for(image_size))
+        numbers.check()
+        return numbers
 
     def _over(self, numbers: Numbers) -> Numbers:
         own = {name: getattr(self, name) for name in NUMBER_NAMES}
         return dataclasses.replace(
             numbers, **{name: value for name, value in own.items() if value is not None}
         )
+
+
+def _complaint(numbers: Numbers) -> str:
+    try:
+        numbers.check()
+    except UserError as error:
+        return str(error)
+    return ""

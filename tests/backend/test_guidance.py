@@ -155,3 +155,9 @@ def test_misuse_is_refused() -> None:
         ScoreDistillation(FakeModel(), context, context, 7.5, mode="sdx")
     with pytest.raises(ValueError, match="contexts"):
         ScoreDistillation(FakeModel(), context, context[0], 7.5)
+
+
+def test_all_noise_is_the_last_step_of_the_schedule() -> None:
+    assert anneal(0, 100, start=1.0) == (999, 999)
+    assert anneal(100, 100, high_end=1.0) == (20, 999)
+    assert anneal(0, 100, start=0.98, schedule_steps=500) == (490, 490)

@@ -4,7 +4,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from backend import recipe
 from backend.diffusion.config import ModelConfig
+from backend.errors import UserError
 from backend.radiance.backgrounds import LearnedBackground, RandomBackground
 from backend.radiance.dense_grid import DenseGrid
 from backend.radiance.hash_grid import HashGrid
@@ -82,3 +84,22 @@ def test_the_seed_decides_the_fields_start() -> None:
     first, same, other = (make_field(SMALL, 0.8, CPU, seed).density_net[0].weight for seed in (1, 1, 2))
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
+
+
+def test_the_papers_networks_have_no_biases() -> None:
+    small = replace(PAPER, hash_levels=2, hash_log2_size=8, hash_finest=32)
+    field, background = make_field(small, 1.0, CPU, 0), make_background(small, 4, CPU, 0)
+    layers = [*field.density_net, *field.colour_net, *background.net]
+    assert all(layer.bias is None for layer in layers if isinstance(layer, torch.nn.Linear))
+    assert make_field(SMALL, 0.8, CPU, 0).density_net[0].bias is not None
+
+
+def test_analytic_normals_on_dense_grids_are_refused_where_pytorch_lacks_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dense = replace(SHADED, encoding="dense")
+    monkeypatch.setattr(recipe, "differentiates_twice", lambda: False)
+    with pytest.raises(UserError, match="normals to finite"):
+        kind_of_normals(dense, CPU)
+    monkeypatch.setattr(recipe, "differentiates_twice", lambda: True)
+    assert kind_of_normals(dense, CPU) == "analytic"

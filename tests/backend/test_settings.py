@@ -57,6 +57,8 @@ def test_the_paper_preset_is_the_published_configuration() -> None:
     assert (paper.grid_rate, paper.network_rate, paper.background_rate) == (0.01, 0.001, 0.001)
     assert (paper.epsilon, paper.weight_decay, paper.warmup, paper.decay_from) == (1e-15, 0.01, 0, 1)
     assert (paper.background, paper.background_random) == ("learned", 0.5)
+    assert paper.network_bias == "no"
+    assert paper.occupancy_density * 2 * 3**0.5 / 512 == pytest.approx(0.01, rel=1e-3)
     assert not paper.needs_normals
     assert paper.sparsity == paper.entropy == paper.variation == 0
     assert shaded.shading_from * shaded.steps == 5000
@@ -110,7 +112,6 @@ def test_prompt_becomes_one_clean_line() -> None:
         ({"prompt": "a", "precision": "fp8"}, ["precision must be", "'fp16'"]),
         ({"prompt": "a", "noise_low": 0.9}, ["noise_low (0.9) is above noise_high"]),
         ({"prompt": "a", "encoding": "hash", "variation": 1.0}, ["variation smooths dense grids"]),
-        ({"prompt": "a", "preset": "paper-shaded", "encoding": "dense"}, ["normals", "finite"]),
         ({"prompt": "a", "stepz": 6}, ["no setting 'stepz'", "Did you mean 'steps'", "guidance_scale"]),
         ({"prompt": "", "steps": 1}, ["prompt is empty", "steps must be"]),
     ],
@@ -142,3 +143,11 @@ def test_settings_survive_a_list_for_a_pair() -> None:
 def test_presets_and_numbers_need_no_pydantic() -> None:
     code = "import sys, backend.settings.presets; sys.exit('pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_only_what_no_model_could_run_is_refused_before_the_model_is_known() -> None:
+    # Half the views of a published preset are no business of the small model's, and the other way round.
+    settings = GenerateSettings(prompt="a", noise_high=0.01, noise_low=0.005)
+    assert settings.resolve(256).noise_high == 0.01
+    with pytest.raises(UserError, match="noise_low"):
+        GenerateSettings.from_values({"prompt": "a", "noise_high": 0.01})

@@ -35,9 +35,9 @@ def test_the_rim_does_not_wrap_at_the_border(written_field) -> None:
     assert grid.mask[:2, 6:, :2].all()
 
 
-def test_threshold_is_the_alpha_of_crossing_a_cell(written_field) -> None:
-    # Cells of 0.25: 1 % alpha is a density of 0.04. One cell dense keeps the mean above that.
-    grid = OccupancyGrid(resolution=8, min_alpha=0.01)
+def test_cells_above_the_threshold_are_occupied(written_field) -> None:
+    # One dense cell keeps the mean above the threshold.
+    grid = OccupancyGrid(resolution=8, threshold=0.04)
     faint, dense = cell_of(grid, 1, 1, 1), cell_of(grid, 6, 6, 6)
     for density, expected in ((0.039, False), (0.041, True)):
         grid.density.zero_()
@@ -54,7 +54,7 @@ def test_a_field_faint_everywhere_keeps_its_denser_part(written_field) -> None:
 
 
 def test_memory_fades(written_field) -> None:
-    grid = OccupancyGrid(resolution=8, decay=0.5)
+    grid = OccupancyGrid(resolution=8, threshold=0.04, decay=0.5)
     keeper, fader = cell_of(grid, 1, 1, 1), cell_of(grid, 6, 6, 6)
     grid.update(written_field(lambda x: spike(keeper, 0.1)(x) + spike(fader, 0.1, 0.3)(x)))
     # 0.3 fades below the threshold of 0.04 after three halvings, not after two.

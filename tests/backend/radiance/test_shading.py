@@ -65,3 +65,9 @@ def test_views_of_an_object_share_the_offset() -> None:
     position = draw_light(c2w, 2, 1.0, 0.0, random.Random(0), torch.Generator().manual_seed(0)).position
     assert torch.equal(position[0], position[1])
     assert not torch.equal(position[1], position[2])
+
+
+def test_textureless_keeps_the_colours_in_the_graph_with_no_gradient() -> None:
+    colour = RED.clone().requires_grad_()
+    light("textureless").shade(colour, UP, ORIGIN, FIRST).sum().backward()
+    assert torch.equal(colour.grad, torch.zeros(1, 3))  # not None: Adam's moments go on fading
