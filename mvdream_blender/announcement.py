@@ -5,6 +5,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from .locks import is_held
+from .processes import is_alive
+
+LOCK = "service.lock"  # held by the backend that works in the folder, for as long as it lives
+
 
 @dataclass(frozen=True)
 class Announcement:
@@ -23,3 +28,18 @@ class Announcement:
             return cls(str(values["url"]), int(values["pid"]), str(values["token"]), str(values["version"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    def is_living(self, folder: Path) -> bool:
+        """True while the backend that announced itself is at work in `folder`.
+
+        Its process's number alone says nothing: it is another process's some time after the end.
+        """
+        return is_alive(self.pid) and Announcement.read(folder) == self and is_occupied(folder)
+
+
+def is_occupied(folder: Path) -> bool:
+    """True while a backend works in `folder`, whichever."""
+    try:
+        return is_held(folder / LOCK)
+    except OSError:
+        return False

@@ -3,13 +3,14 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from .announcement import Announcement
+from .announcement import Announcement, is_occupied
 from .client import Client
 from .downloads import unfinished
 from .errors import MVDreamError, Refused, Unreachable
-from .pending import PendingJob
 from .processes import is_alive, terminate
 from .tasks import Delay, Steps
 
@@ -32,50 +33,59 @@ def answering(announced: Announcement | None) -> Steps[Client | None]:
     return client
 
 
-def refuse_to_interrupt(client: Client, of_others: Sequence[PendingJob]) -> Steps[None]:
+def refuse_to_interrupt(client: Client, may_interrupt: Callable[[str], bool]) -> Steps[None]:
     """
+    Args:
+        may_interrupt: whether nobody but this Blender waits for the job of that id.
+
     Raises:
-        MVDreamError: a job that another Blender follows is under way, or anyone's download of a model.
+        MVDreamError: another job waits or works there, or anyone's download of a model.
     """
-    if names := unfinished((yield from client.jobs())):
+    jobs = yield from client.jobs()
+    if names := unfinished(jobs):
         raise MVDreamError(
             f"The model {', '.join(names)} is being downloaded by this backend. "
             "Wait until that is done, or cancel it in the add-on's preferences; then try again."
         )
-    for pending in of_others:
-        try:
-            status = (yield from client.job(pending.id)).get("status")
-        except Refused:
-            continue
-        if status in ("queued", "running"):
+    for job in jobs:
+        if job.get("status") in ("queued", "running") and not may_interrupt(str(job["id"])):
             raise MVDreamError(
-                f'Another Blender is making "{pending.prompt}" with this backend. '
+                f'Another Blender is making "{_prompt(job)}" with this backend. '
                 "Wait until that is done, or cancel it there; then try again."
             )
 
 
-def shut_down(client: Client, pid: int) -> Steps[None]:
+def shut_down(client: Client, folder: Path, announced: Announcement) -> Steps[None]:
     """Have the backend tidy up and end, as Windows has no signal for it, and wait until it has."""
     try:
         yield from client.shutdown()
     except (Unreachable, Refused) as error:
         log.info("No answer to the request to end: %s", error)
-    if not (yield from _gone(pid, END_SECONDS)):
-        yield from terminate_and_wait(pid)
+    if not (yield from _gone(folder, announced)):
+        yield from terminate_and_wait(folder, announced)
 
 
-def terminate_and_wait(pid: int) -> Steps[None]:
-    """End a process that was known to be the backend, and wait until it has ended."""
-    if is_alive(pid):
-        terminate(pid)
-    if not (yield from _gone(pid, END_SECONDS)):
-        raise MVDreamError(f"The backend does not end: end its process {pid} by hand, then try again.")
+def terminate_and_wait(folder: Path, announced: Announcement) -> Steps[None]:
+    """End the process that works in `folder`, which the caller has just seen, and wait until it has ended."""
+    terminate(announced.pid)
+    if not (yield from _gone(folder, announced)):
+        raise MVDreamError(
+            f"The backend does not end: end its process {announced.pid} by hand, then try again."
+        )
 
 
-def _gone(pid: int, seconds: float) -> Steps[bool]:
-    deadline = time.monotonic() + seconds
-    while is_alive(pid):
+def _gone(folder: Path, announced: Announcement) -> Steps[bool]:
+    deadline = time.monotonic() + END_SECONDS
+    while is_alive(announced.pid):
         if time.monotonic() > deadline:
-            return False
+            # Where nobody works there, or somebody else, its number is another process's by now. One that is
+            # tidying up has taken its announcement back already.
+            other = Announcement.read(folder) not in (None, announced)
+            return other or not is_occupied(folder)
         yield Delay(0.05)
     return True
+
+
+def _prompt(job: dict[str, Any]) -> str:
+    settings = job.get("settings")
+    return str(settings.get("prompt", "")) if isinstance(settings, dict) else ""

@@ -8,15 +8,14 @@ attaches to it. With nothing to do it ends by itself.
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import backend_ending as ending
 from .announcement import Announcement
 from .client import Client
 from .errors import BackendDied, MVDreamError, Refused, Unreachable
-from .pending import PendingJob
-from .processes import ChildProcess, child_environment, is_alive, log_tail
+from .processes import ChildProcess, child_environment, log_tail
 from .tasks import Delay, Steps, Until, run
 
 log = logging.getLogger(__name__)
@@ -53,7 +52,7 @@ class BackendProcess:
         """True while the process that was attached to or started last lives."""
         if self._child is not None and self._child.code is None:
             return True
-        return self._attached is not None and is_alive(self._attached.pid)
+        return self._attached is not None and self._attached.is_living(self.data)
 
     @property
     def died(self) -> bool:
@@ -78,7 +77,9 @@ class BackendProcess:
     def look(self) -> None:
         """See whether an earlier Blender left a backend behind. Reads one file."""
         announced = Announcement.read(self.data)
-        self._left = announced if announced is not None and is_alive(announced.pid) else None
+        self._left = announced if announced is not None and announced.is_living(self.data) else None
+        if self._attached != announced and not self.running:
+            self._attached = None  # it had nothing to do and has ended by itself
 
     def connect(self, python: Path, discarded: Sequence[str] = ()) -> Steps[Client]:
         """Attach to the running backend, else start one with `python`; returns its client.
@@ -116,26 +117,26 @@ class BackendProcess:
         except (MVDreamError, TimeoutError) as error:
             log.info("The backend is left to itself: %s", error)
 
-    def end(self, of_others: Sequence[PendingJob] = ()) -> Steps[None]:
+    def end(self, may_interrupt: Callable[[str], bool] = lambda identifier: False) -> Steps[None]:
         """End the folder's backend, whoever started it. Its job goes on at the next start.
 
         Args:
-            of_others: jobs that other Blenders follow.
+            may_interrupt: whether nobody but this Blender waits for the job of that id.
 
         Raises:
-            MVDreamError: one of them is under way there; or the backend does not end.
+            MVDreamError: another job is under way there; or the backend does not end.
         """
         announced = Announcement.read(self.data)
         client = yield from ending.answering(announced)
         if client is not None:
-            yield from ending.refuse_to_interrupt(client, of_others)
+            yield from ending.refuse_to_interrupt(client, may_interrupt)
         attached, child = self._attached, self._child
         self._attached = self._child = None
         try:
             if announced is not None and client is not None:
-                yield from ending.shut_down(client, announced.pid)
-            elif attached is not None:
-                yield from ending.terminate_and_wait(attached.pid)
+                yield from ending.shut_down(client, self.data, announced)
+            elif attached is not None and attached.is_living(self.data):
+                yield from ending.terminate_and_wait(self.data, attached)
         finally:
             if child is not None:
                 child.close()
@@ -171,7 +172,7 @@ class BackendProcess:
                 f"version {self.version}. Wait until the job is done, then try again."
             )
         log.info("Replacing the backend of version %s", health.get("version"))
-        yield from ending.shut_down(client, announced.pid)
+        yield from ending.shut_down(client, self.data, announced)
         return None
 
     def _attach_to_the_quicker(self) -> Steps[Client | None]:

@@ -81,7 +81,9 @@ class Connection:
         Raises:
             MVDreamError: a job of another Blender is under way there.
         """
-        yield from self.backend.end([other for other in self.pending.of_others() if not other.backend])
+        own = {pending.id for pending in self.pending.orphans() if not pending.backend}
+        own.update(self.pending.discarded())
+        yield from self.backend.end(lambda identifier: identifier in own)
 
     def discard(self) -> Steps[None]:
         """Where nothing answers nothing is started: the next connection settles what is noted."""

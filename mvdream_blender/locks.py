@@ -45,3 +45,20 @@ class FileLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def is_held(path: Path) -> bool:
+    """True while somebody holds the lock on `path`. Makes no file.
+
+    Who tries to take the lock at this very moment may be told that it is held.
+
+    Raises:
+        OSError: the file can't be opened for writing.
+    """
+    if not path.exists():
+        return False
+    lock = FileLock(path)
+    try:
+        return not lock.acquire()
+    finally:
+        lock.release()

@@ -202,6 +202,15 @@ def _handler(backend: FakeBackend):
     return Handler
 
 
+def hold(file: Path):
+    """The lock that a backend holds while it lives, as an open file."""
+    import fcntl  # not on Windows, where no test starts this as a process
+
+    opened = file.open("ab")
+    fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return opened
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("-m")
@@ -213,6 +222,7 @@ def main() -> None:
     arguments = parser.parse_args()
     assert (arguments.m, arguments.command, arguments.port) == ("backend", "serve", "0")
     token = os.environ["MVDREAM_TOKEN"]
+    lock = hold(arguments.data_dir / "service.lock")
     backend = FakeBackend(arguments.data_dir, token)
     for identifier in arguments.discard:
         (backend.folder / f"{identifier}.json").rename(backend.folder / f"{identifier}.discarded")
@@ -223,6 +233,7 @@ def main() -> None:
     sys.stderr.write("listening\n")
     backend.server.serve_forever(0.02)
     (arguments.data_dir / "service.json").unlink()
+    lock.close()
 
 
 if __name__ == "__main__":

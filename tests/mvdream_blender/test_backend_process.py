@@ -5,14 +5,15 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
-from fake_backend import VERSION, FakeBackend
+from fake_backend import VERSION, FakeBackend, hold
 
 from mvdream_blender.backend_process import Announcement, BackendProcess
 from mvdream_blender.errors import MVDreamError
-from mvdream_blender.pending import PendingJob, Place
 from mvdream_blender.processes import is_alive
 from mvdream_blender.tasks import Delay, Task, run
 
@@ -31,7 +32,7 @@ def wait_until(condition, seconds=20):
 def backend(tmp_path):
     process = BackendProcess(tmp_path, tmp_path / "däta folder", VERSION)
     yield process
-    run(process.end(), 30)
+    run(process.end(lambda _: True), 30)
 
 
 def announce(process, url, pid, version=VERSION):
@@ -75,13 +76,25 @@ def test_a_backend_of_an_earlier_blender_is_found_and_ended(backend, fake_python
 def test_another_blenders_job_keeps_the_backend(backend, fake_python, tmp_path):
     client = run(backend.connect(fake_python), 30)
     job = run(client.submit({"prompt": "slow horse"}), 10)
-    followed = [PendingJob("unknown", "x", Place(), 1), PendingJob(job["id"], "slow horse", Place(), 1)]
     later = BackendProcess(tmp_path, backend.data, VERSION)
-    with pytest.raises(MVDreamError, match='Another Blender is making "slow horse"'):
-        run(later.end(followed), 30)
-    assert run(client.health(), 10)["status"] == "ok"
+    for _ in ("queued", "running"):
+        with pytest.raises(MVDreamError, match='Another Blender is making "slow horse"'):
+            run(later.end(lambda identifier: identifier == "unknown"), 30)
+        run(client.job(job["id"]), 10)
+    assert run(client.health(), 10)["jobs_running"] == 1
     run(client.cancel(job["id"]), 10)
-    run(later.end(followed), 30)
+    run(later.end(), 30)
+    assert not backend.running
+
+
+def test_another_blenders_preview_keeps_the_backend(backend, fake_python, tmp_path):
+    client = run(backend.connect(fake_python), 30)
+    job = run(client.submit({"prompt": "slow horse"}, "views"), 10)["id"]  # noted nowhere
+    later = BackendProcess(tmp_path, backend.data, VERSION)
+    with pytest.raises(MVDreamError, match='"slow horse"'):
+        run(later.end(), 30)
+    assert backend.running
+    run(later.end(lambda identifier: identifier == job), 30)
     assert not backend.running
 
 
@@ -89,6 +102,66 @@ def test_a_stale_announcement_ends_nobody(backend):
     # Somebody else's process may have got the number meanwhile.
     announce(backend, "http://127.0.0.1:9", os.getppid())
     run(backend.end(), 30)
+
+
+@pytest.fixture
+def stranger():
+    """A process that has got the number of a backend that ended."""
+    process = subprocess.Popen(["sleep", "600"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("how", ["idle", "killed"])
+def test_the_number_of_an_ended_backend_is_nobodys(backend, fake_python, stranger, how):
+    run(backend.connect(fake_python), 30)
+    announced = Announcement.read(backend.data)
+    os.kill(announced.pid, signal.SIGKILL)
+    wait_until(lambda: not backend.running)
+    backend._child = None  # the next Blender's, which attached, has none
+    backend._attached = replace(announced, pid=stranger.pid)
+    if how == "idle":
+        (backend.data / "service.json").unlink()  # as the service does when it leaves
+    else:
+        announce(backend, announced.url, stranger.pid)
+        backend._attached = Announcement.read(backend.data)
+    assert not backend.running
+    assert backend.died == (how == "killed")
+    backend.stop()
+    run(backend.end(), 30)
+    assert stranger.poll() is None
+
+
+def test_another_backend_in_the_folder_is_not_taken_for_the_one_that_ended(backend, fake_python, stranger):
+    run(backend.connect(fake_python), 30)
+    backend._attached = replace(backend._attached, pid=stranger.pid, token="of before")
+    child, backend._child = backend._child, None
+    assert not backend.running
+    backend.look()
+    assert backend.left_running
+    run(backend.end(), 30)
+    assert child.code == 0
+    assert stranger.poll() is None
+
+
+def test_a_request_to_end_that_nobody_obeys_ends_no_stranger(backend, stranger, tmp_path, monkeypatch):
+    """It did end, but somebody else got its number at once."""
+    monkeypatch.setattr("mvdream_blender.backend_ending.END_SECONDS", 0.2)
+    server = FakeBackend(tmp_path / "jobs", "tok").start()
+    announce(backend, server.url, stranger.pid)
+    run(backend.end(), 30)
+    server.stop()
+    assert stranger.poll() is None
+
+
+def test_a_backend_that_is_there_is_ended_by_its_number(backend, stranger, tmp_path):
+    announce(backend, "http://127.0.0.1:9", stranger.pid)
+    backend._attached = Announcement.read(backend.data)
+    with hold(backend.data / "service.lock"):
+        assert backend.running
+        run(backend.end(), 30)
+    assert stranger.poll() is not None
 
 
 def test_a_backend_that_hangs_is_ended_by_its_number(backend, fake_python, monkeypatch):
@@ -121,7 +194,7 @@ def test_quitting_leaves_a_backend_that_works(backend, fake_python):
 def test_discarded_jobs_are_named_at_the_start(backend, fake_python):
     client = run(backend.connect(fake_python), 30)
     job = run(client.submit({"prompt": "slow"}), 10)["id"]
-    run(backend.end(), 30)
+    run(backend.end(lambda identifier: identifier == job), 30)
     client = run(backend.connect(fake_python, [job]), 30)
     assert (backend.data / f"{job}.discarded").exists()
     assert run(client.jobs(), 10) == []

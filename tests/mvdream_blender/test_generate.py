@@ -195,13 +195,29 @@ def test_stop_ends_the_backend_of_an_earlier_blender_but_not_another_ones_job(ad
     runtime.stop()
     [record] = session_folder().glob("*.json")
     record.write_text(record.read_text().replace(str(os.getpid()), str(os.getppid())))
+    alive = part("locks").FileLock(record.with_name(f"owner-{os.getppid()}.lock"))
+    assert alive.acquire()
     runtime.start()
     for operator in (bpy.ops.mvdream.stop_backend, bpy.ops.mvdream.restart_backend):
         with pytest.raises(RuntimeError, match='Another Blender is making "slow one"'):
             operator()
-    record.unlink()
+    alive.release()  # that Blender is gone, and its job left to this one
     assert bpy.ops.mvdream.stop_backend() == {"FINISHED"}
     assert not part("processes").is_alive(pid)
+
+
+def test_stop_does_not_end_another_blenders_preview(addon):
+    other = part("backend_process").BackendProcess(
+        session().backend.source, session().backend.data, part("configuration").version()
+    )
+    run = part("tasks").run
+    client = run(other.connect(part("runtime").Path(os.environ["MVDREAM_BACKEND_PYTHON"])), 30)
+    job = run(client.submit({"prompt": "slow one"}, "views"), 30)["id"]
+    for operator in (bpy.ops.mvdream.stop_backend, bpy.ops.mvdream.restart_backend):
+        with pytest.raises(RuntimeError, match='Another Blender is making "slow one"'):
+            operator()
+    run(client.cancel(job), 30)
+    assert bpy.ops.mvdream.stop_backend() == {"FINISHED"}
 
 
 def test_a_cancelled_job_does_not_spoil_what_comes_next(addon):
@@ -321,7 +337,10 @@ def test_the_timer_does_the_same(addon, monkeypatch):
 
 
 def test_a_picture_that_can_not_be_shown_does_not_stop_the_job(addon, monkeypatch):
-    def broken(_picture):
+    shown = []
+
+    def broken(*pictures):
+        shown.extend(pictures)
         raise RuntimeError("no picture")
 
     monkeypatch.setattr(part("pictures"), "show", broken)
@@ -330,6 +349,7 @@ def test_a_picture_that_can_not_be_shown_does_not_stop_the_job(addon, monkeypatc
         if part("runtime")._tick() is None:
             break
         part("runtime").time.sleep(0.01)
+    assert any(shown)
     assert "a red mug" in bpy.data.objects
 
 
