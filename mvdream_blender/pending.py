@@ -4,13 +4,16 @@
 import json
 import logging
 import os
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .locks import FileLock
+from .locks import FileLock, is_held
 from .processes import is_alive
 
 log = logging.getLogger(__name__)
+
+TRIES = 20
 
 
 @dataclass(frozen=True)
@@ -115,11 +118,16 @@ def _mark(folder: Path, owner: int) -> Path:
 
 def _mark_alive(folder: Path) -> None:
     mark = _mark(folder, os.getpid())
-    if mark not in _held:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(mark)
-        lock.acquire()
-        _held[mark] = lock
+    if mark in _held:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(mark)
+    for _ in range(TRIES):
+        if lock.acquire():
+            _held[mark] = lock
+            return
+        time.sleep(0.005)  # another Blender is just looking whether it is held
+    log.warning("%s is held by somebody else: other Blenders may offer the jobs of this one", mark)
 
 
 def _is_free(folder: Path, record: PendingJob) -> bool:
@@ -129,15 +137,11 @@ def _is_free(folder: Path, record: PendingJob) -> bool:
     if not is_alive(record.owner):
         _remove(mark)
         return True
-    if not mark.exists():
-        return False
-    lock = FileLock(mark)
     try:
-        return lock.acquire()
+        # Who goes takes its mark along, so one that is missing says that the number is another process's.
+        return not is_held(mark)
     except OSError:
         return False
-    finally:
-        lock.release()
 
 
 def _file(folder: Path, identifier: str) -> Path:
