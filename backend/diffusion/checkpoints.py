@@ -104,9 +104,15 @@ class _Pickled:
             data = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
         except pickle.UnpicklingError as error:
             raise UserError(_refusal(path, str(error))) from error
-        except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+        except MemoryError as error:  # a damaged length, or weights that are larger than what is free
+            raise UserError(
+                f"The checkpoint {path} is damaged, or too large for the memory of this computer."
+            ) from error
+        except Exception as error:  # a pickle is a program: a damaged one can end in any of them
             reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise UserError(f"The checkpoint {path} is cut off or damaged: {reason}.") from error
+            raise UserError(
+                f"The checkpoint {path} is cut off or damaged ({reason[:200]}). Download or copy it again."
+            ) from error
         data = data.get("state_dict", data) if isinstance(data, dict) else data
         self._tensors = _plain(path, data)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import enum
 import re
+import struct
 import zipfile
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from backend.errors import UserError
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 _HTML = re.compile(rb"\s*(<!--.*?-->\s*)?<(!doctype\s+html|html|head)\b", re.IGNORECASE | re.DOTALL)
+_SHARD = re.compile(r"-\d{5}-of-(?!00001)\d{5}\.(safetensors|bin)$")
 _GET_AGAIN = "Download it again"
+# What zipfile raises beside BadZipFile: NotImplementedError is for a version that there never was.
+_DAMAGED_ZIP = (OSError, ValueError, NotImplementedError, LookupError, OverflowError, struct.error)
 
 
 class FileKind(enum.Enum):
@@ -34,6 +38,8 @@ def examine(path: Path) -> FileKind:
     except OSError as error:
         raise UserError(f"The checkpoint {path} can't be read: {error.strerror or error}.") from error
     _refuse_text(path, head)
+    if is_shard(path):
+        raise UserError(shard_sentence(path))
     pickled = head.startswith(b"PK\x03\x04") or head[:1] == b"\x80"
     if pickled and path.suffix == ".safetensors":  # which torch.load would believe
         raise UserError(f"The file {path} is a PyTorch file in spite of its name. Rename it to end in .pt.")
@@ -44,6 +50,19 @@ def examine(path: Path) -> FileKind:
             raise UserError(_cut(path, size))
         return FileKind.SAFETENSORS
     raise UserError(f"The file {path} is no checkpoint: it is neither a .safetensors nor a PyTorch file.")
+
+
+def is_shard(path: Path) -> bool:
+    """Whether a file is by its name one of several that hold a network's weights together."""
+    return _SHARD.search(path.name) is not None
+
+
+def shard_sentence(path: Path) -> str:
+    """Why a shard is no checkpoint, and what to do."""
+    return (
+        f"The weights in {path.parent} are split over several files ({path.name}), which is not read. Save"
+        ' the model in one file a part: with diffusers, `save_pretrained(folder, max_shard_size="100GB")`.'
+    )
 
 
 def _refuse_text(path: Path, head: bytes) -> None:
@@ -80,6 +99,8 @@ def _zip(path: Path, size: int) -> FileKind:
     except zipfile.BadZipFile:
         # The list of contents is at the end of the file.
         raise UserError(_cut(path, size)) from None
+    except _DAMAGED_ZIP as error:
+        raise UserError(f"The checkpoint {path} is damaged ({error}). {_GET_AGAIN}.") from error
     if not any(name.endswith("data.pkl") for name in names):
         raise UserError(f"The file {path} is a zip archive, but no PyTorch checkpoint.")
     return FileKind.ZIP

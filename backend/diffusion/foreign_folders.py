@@ -25,6 +25,7 @@ from backend.diffusion.config import (
     ScheduleConfig,
     read_config,
 )
+from backend.diffusion.file_kinds import is_shard, shard_sentence
 from backend.diffusion.original.config import OriginalModel, parse_unet
 from backend.diffusion.original.inference import infer_unet
 from backend.diffusion.original.keys import UNET_PREFIX, unet_names
@@ -38,6 +39,23 @@ INDEX_FILE = "model_index.json"
 _ENDINGS = (".safetensors", ".fp16.safetensors", ".bin", ".fp16.bin")
 # Names that older releases of diffusers gave the autoencoder's attention.
 _OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+# What a scheduler_config.json means that does not say otherwise, as diffusers' schedulers take it...
+_SCHEDULER_DEFAULTS: dict[str, Any] = {
+    "beta_schedule": "linear",
+    "beta_start": 0.0001,
+    "beta_end": 0.02,
+    "num_train_timesteps": 1000,
+    "trained_betas": None,
+    "prediction_type": "epsilon",
+    "rescale_betas_zero_snr": False,
+}
+# ...and what this project computes with.
+_SCHEDULER_NEEDS: dict[str, Any] = {
+    "beta_schedule": "scaled_linear",
+    "trained_betas": None,
+    "prediction_type": "epsilon",
+    "rescale_betas_zero_snr": False,
+}
 _POSITIONS = "embeddings.position_ids"
 _TEXT_UNNEEDED = {_POSITIONS, TEXT_MODEL + _POSITIONS, "text_projection.weight"}
 
@@ -153,6 +171,8 @@ def _weights(folder: Path) -> Path:
         for stem in stems:
             if (folder / (stem + ending)).exists():
                 return folder / (stem + ending)
+    if shard := next((path for path in sorted(folder.glob("*")) if is_shard(path)), None):
+        raise UserError(shard_sentence(shard))
     raise UserError(f"The model is incomplete: {folder / stems[0]}.safetensors is missing.")
 
 
@@ -160,15 +180,32 @@ def _model_config(folder: Path, name: str, parts: Mapping[str, Part]) -> ModelCo
     if (folder / CONFIG_FILE).exists():
         return read_config(folder).model_copy(update={"name": name})
     vae, unet = parts["vae"].config, parts["unet"].config
-    side = int(unet["sample_size"] or 32) * 2 ** (len(vae["block_out_channels"]) - 1)
-    return ModelConfig(
-        name=name,
-        title=name,
-        image_size=side,
-        negative_prompt=PUBLISHED_NEGATIVE_PROMPT,
-        caption_suffix=PUBLISHED_CAPTION_SUFFIX,
-        schedule=_schedule(folder),
-    )
+    side = _side(unet["sample_size"] or 32, folder / "unet") * 2 ** (len(vae["block_out_channels"]) - 1)
+    schedule = _schedule(folder)
+    try:
+        return ModelConfig(
+            name=name,
+            title=name,
+            image_size=side,
+            negative_prompt=PUBLISHED_NEGATIVE_PROMPT,
+            caption_suffix=PUBLISHED_CAPTION_SUFFIX,
+            schedule=schedule,
+        )
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise UserError(f"The model in {folder} can't be used: {where}: {problem['msg']}.") from error
+
+
+def _side(size: object, folder: Path) -> int:
+    """A sample_size, which diffusers takes as a side or as height and width."""
+    sides: list[Any] = list(size) if isinstance(size, list | tuple) else [size]
+    if any(type(side) is not int or side <= 0 or side != sides[0] for side in sides):
+        raise UserError(
+            f"The model file {folder / 'config.json'} has the sample_size {size}, which is not supported:"
+            " images are square, so it is one number, or twice the same."
+        )
+    return int(sides[0])
 
 
 def _schedule(folder: Path) -> ScheduleConfig:
@@ -176,15 +213,14 @@ def _schedule(folder: Path) -> ScheduleConfig:
     if not path.exists():
         return ScheduleConfig()
     data = _read_json(path)
-    for option, value in (("beta_schedule", "scaled_linear"), ("prediction_type", "epsilon")):
-        if data.get(option, value) != value:
-            raise UserError(f"{path}: {option} {data[option]!r} is not supported, only {value!r}.")
-    usual = ScheduleConfig()
+    data = _SCHEDULER_DEFAULTS | data
+    for option, value in _SCHEDULER_NEEDS.items():
+        if data[option] != value:
+            said = repr(data[option])[:60]
+            raise UserError(f"{path}: {option} {said} is not supported, only {value!r}.")
     try:
         return ScheduleConfig(
-            linear_start=data.get("beta_start", usual.linear_start),
-            linear_end=data.get("beta_end", usual.linear_end),
-            steps=data.get("num_train_timesteps", usual.steps),
+            linear_start=data["beta_start"], linear_end=data["beta_end"], steps=data["num_train_timesteps"]
         )
     except ValidationError as error:
         raise UserError(f"The model file {path} is broken: {error.errors()[0]['msg']}.") from error

@@ -5,12 +5,14 @@ import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
+from backend.diffusion.checkpoints import CheckpointFile
 from backend.diffusion.convert import convert_file
 from backend.errors import UserError
 
@@ -79,6 +81,52 @@ def test_a_file_that_is_cut_off(refused, tmp_path, weights, kind, share) -> None
     said = refused(path)
     assert "cut off" in said or "damaged" in said
     assert "again" in said or kind == "old.pt"
+
+
+@pytest.fixture(params=["old.pt", "pt", "safetensors"])
+def whole(request, tmp_path, weights) -> Path:
+    """A small checkpoint of each format: from before PyTorch 1.6, of today, and without pickle."""
+    path = tmp_path / f"whole.{request.param}"
+    few = dict(list(weights.items())[:12])
+    if request.param == "safetensors":
+        save_file(few, path)
+    else:
+        torch.save(few, path, _use_new_zipfile_serialization=request.param == "pt")
+    return path
+
+
+def read_all(path: Path) -> None:
+    file = CheckpointFile(path)
+    for key in file.tensors:
+        file.read(key)
+
+
+def test_no_cut_is_more_than_a_sentence(whole, tmp_path) -> None:
+    content = whole.read_bytes()
+    path = tmp_path / f"short{whole.suffix}"
+    # Every few bytes where the structure is, then through the numbers to the end.
+    cuts = [*range(24, 1500, 23), *range(1500, len(content) - 600, len(content) // 40)]
+    for cut in [*cuts, *range(len(content) - 600, len(content), 31)]:
+        path.write_bytes(content[:cut])
+        with pytest.raises(UserError, match=r"cut off|damaged|neither a \.safetensors|Nothing was run"):
+            read_all(path)
+
+
+def test_no_damaged_byte_is_more_than_a_sentence(whole, tmp_path) -> None:
+    """What is not noticed here are the numbers themselves, and names, which the parts are checked for."""
+    content, random = whole.read_bytes(), Random(3)
+    ends = [*range(1200), *range(len(content) - 1200, len(content))]
+    path = tmp_path / f"hurt{whole.suffix}"
+    refused = 0
+    for _ in range(300):
+        hurt = bytearray(content)
+        hurt[random.choice(ends)] = random.randrange(256)
+        path.write_bytes(hurt)
+        try:
+            read_all(path)
+        except UserError:
+            refused += 1
+    assert 30 < refused < 300
 
 
 def test_a_zip_of_something_else(refused, tmp_path) -> None:

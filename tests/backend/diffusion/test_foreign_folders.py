@@ -179,3 +179,68 @@ def test_what_can_not_be_used_is_named(copy, tmp_path) -> None:
         convert_file(copy, tmp_path / "out", config=GOLDENS / "tiny-v21.yaml")
     with pytest.raises(UserError, match="no unet/"):
         convert_file(tmp_path / "copy" / "vae", tmp_path / "out")
+
+
+@pytest.fixture
+def plain(tiny, tmp_path) -> Path:
+    """UNet and autoencoder in diffusers' own layout, with a scheduler."""
+    folder = tmp_path / "plain"
+    save(tiny("v21"), folder)
+    (folder / "mvdream.json").unlink()
+    (folder / "model_index.json").write_text("{}")
+    (folder / "scheduler").mkdir()
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(SCHEDULER))
+    return folder
+
+
+def test_a_sample_size_of_two_sides(plain) -> None:
+    change(plain / "unet" / "config.json", sample_size=[16, 16])
+    size = 16 * 2 ** (len(json.loads((plain / "vae" / "config.json").read_text())["block_out_channels"]) - 1)
+    assert load(plain, parts=("unet", "vae")).config.image_size == size
+
+
+@pytest.mark.parametrize("size", [[32, 48], -32, "32", 1.5, [None, None]])
+def test_a_sample_size_that_is_none_of_a_square(plain, size) -> None:
+    change(plain / "unet" / "config.json", sample_size=size)
+    with pytest.raises(UserError, match=r"unet/config\.json has the sample_size .* not supported"):
+        load(plain, parts=("unet", "vae"))
+
+
+def test_a_name_that_can_be_none_is_told(plain) -> None:
+    with pytest.raises(UserError, match=r"can't be used: name: String should match"):
+        convert_file(plain, plain.parent / "out", name="a b")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"beta_schedule": None}, "beta_schedule 'linear' is not supported, only 'scaled_linear'"),
+        ({"trained_betas": [0.1, 0.2]}, r"trained_betas \[0.1, 0.2\] is not supported, only None"),
+        ({"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr True is not supported, only False"),
+        ({"beta_end": "much"}, r"scheduler_config\.json is broken"),
+    ],
+)
+def test_a_schedule_is_read_as_diffusers_reads_it(plain, options, said) -> None:
+    path = plain / "scheduler" / "scheduler_config.json"
+    # None stands for an option that is not there.
+    path.write_text(json.dumps({k: v for k, v in (SCHEDULER | options).items() if v is not None}))
+    with pytest.raises(UserError, match=said):
+        load(plain, parts=("unet", "vae"))
+
+
+def test_what_a_schedule_does_not_say_is_diffusers_default(plain) -> None:
+    from diffusers import DDIMScheduler
+
+    (plain / "scheduler" / "scheduler_config.json").write_text('{"beta_schedule": "scaled_linear"}')
+    ours = load(plain, parts=("unet", "vae")).schedule.alphas_cumprod
+    theirs = DDIMScheduler(beta_schedule="scaled_linear").alphas_cumprod
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-7)
+
+
+def test_weights_in_several_files_are_told_from_weights_that_are_missing(plain) -> None:
+    path = plain / "unet" / WEIGHTS
+    shard = path.rename(path.with_name("diffusion_pytorch_model-00001-of-00002.safetensors"))
+    path.with_name("diffusion_pytorch_model.safetensors.index.json").write_text("{}")
+    for read in (lambda: load(plain), lambda: convert_file(shard, plain.parent / "out")):
+        with pytest.raises(UserError, match=rf"several files \({shard.name}\).*max_shard_size"):
+            read()
