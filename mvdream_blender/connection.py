@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .backend_process import BackendProcess
 from .client import Client, parse_url
 from .configuration import Configuration
-from .errors import MVDreamError, Refused, Unreachable
+from .errors import MVDreamError, Refused, StaysOffline, Unreachable
 from .pending import PendingJobs
 from .resolver import is_loopback
 from .tasks import Steps
@@ -36,22 +36,31 @@ class Connection:
             restart: end the local one first.
 
         Raises:
-            MVDreamError: not installed, offline, unreachable, or busy for another Blender.
+            MVDreamError: not installed, offline, unreachable, of another version, or busy for another
+                Blender.
         """
+        client = yield from (self._remote() if self.configuration.remote_url else self._local(restart))
+        yield from self._settle(client)
+        yield from self.opened(client)
+        return client
+
+    def _remote(self) -> Steps[Client]:
         configuration = self.configuration
-        if configuration.remote_url:
-            host = parse_url(configuration.remote_url).hostname or ""
-            if not configuration.online and not is_loopback(host):
-                raise MVDreamError(
-                    f"The backend is at {host}, and Blender is set to stay offline: allow it in "
-                    "Preferences > System > Network > Allow Online Access.",
-                )
-            client = Client(configuration.remote_url, configuration.remote_token)
-            yield from client.health()
-            yield from self._settle(client)
-            yield from self.opened(client)
-            return client
-        python = configuration.backend_python()
+        host = parse_url(configuration.remote_url).hostname or ""
+        if not configuration.online and not is_loopback(host):
+            raise StaysOffline(f"The backend is at {host}")
+        client = Client(configuration.remote_url, configuration.remote_token)
+        found = str((yield from client.health()).get("version"))
+        if found != self.backend.version:
+            raise MVDreamError(
+                f"The backend at {configuration.remote_url} is version {found[:40]}, and this add-on is "
+                f"version {self.backend.version}: update the older of the two.",
+                fix="preferences",
+            )
+        return client
+
+    def _local(self, restart: bool) -> Steps[Client]:
+        python = self.configuration.backend_python()
         if python is None:
             raise MVDreamError(
                 "The backend is not installed yet: press Install Backend, "
@@ -60,19 +69,16 @@ class Connection:
             )
         if restart:
             yield from self.end_backend()
-        client = yield from self.backend.connect(python, self.pending.discarded())
-        yield from self._settle(client)
-        yield from self.opened(client)
-        return client
+        return (yield from self.backend.connect(python, self.pending.discarded()))
 
     def find(self) -> Steps[Client | None]:
         """The client of the backend that the preferences name where it runs; a local one is not started.
 
         Raises:
-            MVDreamError: the remote one can't be reached.
+            MVDreamError: the remote one can't be reached, or is of another version.
         """
         if self.configuration.remote_url:
-            return (yield from self.open())
+            return (yield from self._remote())
         return (yield from self.backend.find())
 
     def end_backend(self) -> Steps[None]:

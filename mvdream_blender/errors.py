@@ -3,7 +3,7 @@
 
 from typing import Literal
 
-Fix = Literal["", "install", "restart", "preferences"]
+Fix = Literal["", "install", "restart", "preferences", "online"]
 
 
 class MVDreamError(Exception):
@@ -15,6 +15,21 @@ class MVDreamError(Exception):
     def __init__(self, message: str, fix: Fix = "") -> None:
         super().__init__(message)
         self.fix: Fix = fix
+
+
+class StaysOffline(MVDreamError):
+    """What was asked for needs the internet, and Blender's own preferences forbid it."""
+
+    def __init__(self, what: str) -> None:
+        """
+        Args:
+            what: the first half of a sentence: what is on the internet.
+        """
+        super().__init__(
+            f"{what}, and Blender is set to stay offline: allow it in "
+            "Preferences > System > Network > Allow Online Access, then try again.",
+            fix="online",
+        )
 
 
 class Unreachable(MVDreamError):
