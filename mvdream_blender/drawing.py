@@ -4,6 +4,10 @@
 import bpy
 
 from . import wrapping
+from .errors import MVDreamError
+
+# An error's remedy -> the operator that is it.
+_FIXES = {"install": "mvdream.install_backend", "restart": "mvdream.restart_backend"}
 
 
 def draw_lines(layout: bpy.types.UILayout, text: str, letters: int, icon: str = "NONE") -> None:
@@ -12,6 +16,18 @@ def draw_lines(layout: bpy.types.UILayout, text: str, letters: int, icon: str = 
     column.scale_y = 0.8
     for number, line in enumerate(wrapping.lines(text, letters)):
         column.label(text=line, icon=icon if number == 0 else ("NONE" if icon == "NONE" else "BLANK1"))
+
+
+def draw_error(layout: bpy.types.UILayout, error: MVDreamError, letters: int) -> None:
+    """The whole of an error in a box, with the button that fixes it."""
+    box = layout.box()
+    draw_lines(box, str(error), letters, "ERROR")
+    if error.fix == "preferences":
+        box.operator("preferences.addon_show", text="Open Preferences").module = __package__
+    elif error.fix == "online":
+        box.operator("screen.userpref_show", text="Open Preferences > System").section = "SYSTEM"
+    elif error.fix:
+        box.operator(_FIXES[error.fix])
 
 
 def letters(context: bpy.types.Context) -> int:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The panel's choice of a model: a list that changes, kept in the file as the model's name.
 
-Blender keeps a dynamic enum as a number, which would mean another model when the list has changed; and it
-does not keep the texts of its items, so Python has to.
+Blender handles a dynamic enum as a number, so each name has one number for as long as Blender runs: the list
+may change between a menu's drawing and the click into it. Blender does not keep the texts of its items, so
+Python has to.
 """
 
 import bpy
@@ -19,6 +20,7 @@ _AUTOMATIC: Item = (
     "NONE",
     0,
 )
+_numbers: dict[str, int] = {AUTO: 0}
 # Every list that Blender was given, for it holds on to their texts.
 _given: dict[tuple[Item, ...], list[Item]] = {}
 
@@ -32,13 +34,13 @@ def items(settings: bpy.types.PropertyGroup, _context: bpy.types.Context | None)
 
 
 def read(settings: bpy.types.PropertyGroup) -> int:
-    """The number of the file's model in the list as it is now."""
-    return next(item[4] for item in items(settings, None) if item[0] == (settings.model or AUTO))
+    """The number of the file's model."""
+    return _number(settings.model or AUTO)
 
 
 def write(settings: bpy.types.PropertyGroup, number: int) -> None:
     """Keeps the name of what was chosen."""
-    settings.model = next(item[0] for item in items(settings, None) if item[4] == number)
+    settings.model = next(name for name, known in _numbers.items() if known == number)
 
 
 def chosen(settings: bpy.types.PropertyGroup) -> Model | None:
@@ -50,9 +52,15 @@ def chosen(settings: bpy.types.PropertyGroup) -> Model | None:
 def _make(models: tuple[Model, ...], chosen: str) -> list[Item]:
     made = [_AUTOMATIC]
     for model in models:
-        title = model.title if model.installed else f"{model.title} (not downloaded)"
-        icon = "NONE" if model.installed else "IMPORT"
-        made.append((model.name, title, model.description or model.name, icon, len(made)))
+        lack = " (broken)" if model.broken else "" if model.installed else " (not downloaded)"
+        icon = "ERROR" if model.broken else "NONE" if model.installed else "IMPORT"
+        text = model.description or model.name
+        made.append((model.name, model.title + lack, text, icon, _number(model.name)))
     if all(item[0] != chosen for item in made):
-        made.append((chosen, f"{chosen} (not here)", "The model that this file names", "ERROR", len(made)))
+        text = "The model that this file names"
+        made.append((chosen, f"{chosen} (not here)", text, "ERROR", _number(chosen)))
     return made
+
+
+def _number(name: str) -> int:
+    return _numbers.setdefault(name, len(_numbers))

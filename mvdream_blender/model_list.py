@@ -3,8 +3,7 @@
 
 import bpy
 
-from .drawing import draw_lines
-from .errors import MVDreamError
+from .drawing import draw_error, draw_lines
 from .library import LIST, Library
 from .models import Model, amount
 
@@ -14,7 +13,7 @@ def draw_models(layout: bpy.types.UILayout, library: Library, letters: int) -> N
     row = layout.row()
     row.label(text="Models")
     row.operator("mvdream.refresh_models", text="", icon="FILE_REFRESH")
-    _draw_error(layout, library.errors.get(LIST), letters)
+    _draw_error(layout, library, LIST, letters)
     for model in library.models:
         _draw_model(layout.box(), library, model, letters)
 
@@ -33,28 +32,49 @@ def draw_download(layout: bpy.types.UILayout, library: Library, name: str, lette
     return True
 
 
+def draw_missing(layout: bpy.types.UILayout, library: Library, model: Model, letters: int) -> None:
+    """In the panel: what is in the way of the chosen model, and the button for it. Nothing: nothing."""
+    if not model.downloadable and not model.broken:
+        return
+    box = layout.box()
+    if model.broken:
+        draw_lines(box, model.broken, letters, "ERROR")
+    if not draw_download(box, library, model.name, letters):
+        _draw_buttons(
+            box.column(), library, model, f"Download {model.name} (about {amount(model.about_bytes)})"
+        )
+    _draw_error(layout, library, model.name, letters)
+
+
+def _draw_buttons(layout: bpy.types.UILayout, library: Library, model: Model, text: str) -> None:
+    layout.enabled = not library.is_busy_with(model.name)
+    if model.downloadable:
+        layout.operator("mvdream.download_model", text=text, icon="IMPORT").name = model.name
+        smaller = layout.operator("mvdream.download_model", text="The Same as 16 Bit: Half the Disk")
+        smaller.name = model.name
+        smaller.half = True
+    if model.removable:
+        layout.operator("mvdream.remove_model", text="Remove").name = model.name
+
+
 def _draw_model(layout: bpy.types.UILayout, library: Library, model: Model, letters: int) -> None:
     row = layout.row()
-    row.label(
-        text=f"{model.title}: {state(library, model)}", icon="CHECKMARK" if model.installed else "IMPORT"
-    )
-    buttons = row.row()
-    buttons.enabled = not library.is_busy_with(model.name)
-    if model.source and not model.installed:
-        buttons.operator("mvdream.download_model", text="Download").name = model.name
-    if model.removable:
-        buttons.operator("mvdream.remove_model", text="Remove").name = model.name
+    icon = "ERROR" if model.broken else "CHECKMARK" if model.installed else "IMPORT"
+    row.label(text=f"{model.title}: {state(library, model)}", icon=icon)
+    _draw_buttons(row.row(), library, model, "Download")
     facts = ", ".join(
         filter(None, [model.name, f"about {amount(model.about_bytes)}" * (model.about_bytes > 0)])
     )
     draw_lines(layout, f"{model.description} ({facts})".strip(), letters)
+    if model.broken:
+        draw_lines(layout, model.broken, letters, "ERROR")
     if model.licence:
         row = layout.row()
         row.label(text=f"Licence: {model.licence}")
         if model.licence_url:
             row.operator("wm.url_open", text="Read It", icon="URL").url = model.licence_url
     draw_download(layout, library, model.name, letters)
-    _draw_error(layout, library.errors.get(model.name), letters)
+    _draw_error(layout, library, model.name, letters)
 
 
 def state(library: Library, model: Model) -> str:
@@ -65,11 +85,13 @@ def state(library: Library, model: Model) -> str:
         return "being removed"
     if model.installed:
         return "installed" if model.removable else "ships with MVDream"
+    if model.broken:
+        return "broken"
     if model.downloaded_bytes:
         return f"{amount(model.downloaded_bytes)} downloaded, not installed"
     return "not installed"
 
 
-def _draw_error(layout: bpy.types.UILayout, error: MVDreamError | None, letters: int) -> None:
-    if error is not None:
-        draw_lines(layout.box(), str(error), letters, "ERROR")
+def _draw_error(layout: bpy.types.UILayout, library: Library, name: str, letters: int) -> None:
+    if (error := library.errors.get(name)) is not None:
+        draw_error(layout, error, letters)

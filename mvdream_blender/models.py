@@ -17,6 +17,7 @@ class Model:
         about_bytes: of the download, rounded; 0 for unknown.
         downloaded_bytes: what is there of an unfinished download.
         removable: whether there is something to remove.
+        broken: of one that is there and can't be used: what is wrong; "" otherwise.
     """
 
     name: str
@@ -29,6 +30,12 @@ class Model:
     installed: bool = False
     removable: bool = False
     downloaded_bytes: int = 0
+    broken: str = ""
+
+    @property
+    def downloadable(self) -> bool:
+        """Whether it can be downloaded now; a broken one has to be removed first."""
+        return bool(self.source) and not self.installed and not self.broken
 
 
 _MVDREAM = "https://huggingface.co/MVDream/MVDream"
@@ -83,6 +90,7 @@ def parse(answer: Sequence[dict[str, Any]]) -> tuple[Model, ...]:
             bool(values.get("installed")),
             bool(values.get("removable")),
             int(values.get("downloaded_bytes") or 0),
+            str(values.get("broken") or ""),
         )
         for values in answer
     ]

@@ -33,8 +33,9 @@ def look(folder: Path) -> tuple[Model, ...]:
     for name in _names(folder)[:MOST]:
         if name == KNOWN[0].name:
             continue  # the one that ships wins
-        known = found.get(name, Model(name, _title(folder / name) or name))
-        found[name] = replace(known, installed=True, removable=True, downloaded_bytes=0)
+        title, broken = _title(folder / name)
+        known = found.get(name, Model(name, title or name))
+        found[name] = replace(known, installed=not broken, removable=True, downloaded_bytes=0, broken=broken)
     return in_order([replace(model, removable=_is_removable(model)) for model in found.values()])
 
 
@@ -50,11 +51,17 @@ def _names(folder: Path) -> list[str]:
     return [name for name in there if _NAME.fullmatch(name) and not name.endswith(_UNFINISHED)]
 
 
-def _title(folder: Path) -> str:
+def _title(folder: Path) -> tuple[str, str]:
+    """What a model calls itself, "" for nothing; and what is wrong with it, as far as a look tells."""
+    file = folder / CONFIG_FILE
     try:
-        return str(json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["title"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        values = json.loads(file.read_text(encoding="utf-8"))
+        _ = values["name"], values["image_size"]  # what every configuration has
+        return str(values.get("title") or ""), ""
+    except OSError as error:
+        return "", f"The model file {file} can't be read: {error.strerror or error}."
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "", f"The model file {file} is broken."
 
 
 def _downloaded(folder: Path, model: Model) -> int:

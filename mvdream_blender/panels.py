@@ -7,15 +7,11 @@ Drawing changes nothing.
 import bpy
 
 from . import model_choice, pictures, runtime
-from .drawing import draw_lines, letters
-from .errors import MVDreamError
-from .model_list import draw_download
-from .models import amount
+from .drawing import draw_error, draw_lines, letters
+from .model_list import draw_missing
 from .session import Session
 from .viewing import Views
 
-# Error's remedy -> operator. "preferences" is Blender's own.
-_FIXES = {"install": "mvdream.install_backend", "restart": "mvdream.restart_backend"}
 MOST_UNFINISHED = 3
 
 
@@ -35,7 +31,8 @@ class MVDREAM_PT_generate(_Sidebar, bpy.types.Panel):
         if session is None:
             return
         _draw_inputs(self.layout, context.scene.mvdream)
-        _draw_missing_model(self.layout, session, context.scene.mvdream, letters(context))
+        if (model := model_choice.chosen(context.scene.mvdream)) is not None:
+            draw_missing(self.layout, session.library, model, letters(context))
         if session.making:
             _draw_job(self.layout, session, letters(context))
         else:
@@ -43,7 +40,7 @@ class MVDREAM_PT_generate(_Sidebar, bpy.types.Panel):
         if session.job is not None and session.job.note:
             draw_lines(self.layout, session.job.note, letters(context), "INFO")
         if session.error is not None:
-            _draw_error(self.layout, session.error, letters(context))
+            draw_error(self.layout, session.error, letters(context))
         if session.views is not None:
             _draw_views(self.layout, session.views, context.scene.mvdream, letters(context))
         if session.unfinished:
@@ -119,21 +116,6 @@ def _draw_inputs(layout: bpy.types.UILayout, inputs: bpy.types.PropertyGroup) ->
     column.prop(inputs, "model_choice")
 
 
-def _draw_missing_model(
-    layout: bpy.types.UILayout, session: Session, inputs: bpy.types.PropertyGroup, width: int
-) -> None:
-    """What is missing before the chosen model can be used, where it can be had."""
-    model = model_choice.chosen(inputs)
-    if model is None or model.installed or not model.source:
-        return
-    box = layout.box()
-    if not draw_download(box, session.library, model.name, width):
-        text = f"Download {model.name} (about {amount(model.about_bytes)})"
-        box.operator("mvdream.download_model", text=text, icon="IMPORT").name = model.name
-    if error := session.library.errors.get(model.name):
-        draw_lines(box, str(error), width, "ERROR")
-
-
 def _draw_start(layout: bpy.types.UILayout, session: Session) -> None:
     row = layout.row()
     row.scale_y = 1.5
@@ -187,15 +169,6 @@ def _draw_installation(layout: bpy.types.UILayout, session: Session, width: int)
     if progress.fraction is not None:
         layout.progress(factor=progress.fraction, text=f"{round(progress.fraction * 100)} %")
     layout.operator("mvdream.cancel", icon="CANCEL")
-
-
-def _draw_error(layout: bpy.types.UILayout, error: MVDreamError, width: int) -> None:
-    box = layout.box()
-    draw_lines(box, str(error), width, "ERROR")
-    if error.fix == "preferences":
-        box.operator("preferences.addon_show", text="Open Preferences").module = runtime.ADDON
-    elif error.fix:
-        box.operator(_FIXES[error.fix])
 
 
 def _draw_unfinished(layout: bpy.types.UILayout, session: Session, width: int) -> None:

@@ -67,7 +67,7 @@ class MVDREAM_OT_download_model(_ModelOperator, bpy.types.Operator):
     @staticmethod
     def names() -> list[str]:
         models = runtime.session().library.models
-        return [model.name for model in models if model.source and not model.installed]
+        return [model.name for model in models if model.downloadable]
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         return self.execute(context) if self.name else self.ask(context)

@@ -25,7 +25,7 @@ def inputs():
 
 def shown():
     items = part("model_choice").items(inputs(), bpy.context)
-    assert [item[4] for item in items] == list(range(len(items)))
+    assert len({item[4] for item in items}) == len(items)
     return {item[0]: item[1] for item in items}
 
 
@@ -58,6 +58,23 @@ def test_the_choice_stays_when_the_list_changes(library):
     inputs().model = ""
     assert inputs().model_choice == "auto"
     assert "" not in shown()
+
+
+def test_a_click_means_what_was_drawn(library):
+    """Between the menu and the click into it the backend may have told of another list."""
+    own = [part("models").Model(f"drawn-{letter}", letter, installed=True) for letter in "ab"]
+    library.models = tuple(own)
+    drawn = {item[0]: item[4] for item in part("model_choice").items(inputs(), bpy.context)}
+    library.models = tuple(own[1:])
+    part("model_choice").write(inputs(), drawn["drawn-b"])
+    assert inputs().model == "drawn-b"
+    library.models = tuple(own)
+    assert {item[0]: item[4] for item in part("model_choice").items(inputs(), bpy.context)} == drawn
+
+
+def test_a_broken_model_says_so(library):
+    library.models = (replace(library.models[1], broken="The file is broken."),)
+    assert shown()["mvdream-sd21"] == "MVDream (Stable Diffusion 2.1) (broken)"
 
 
 def test_the_choice_is_kept_in_the_file_by_name(library, tmp_path):

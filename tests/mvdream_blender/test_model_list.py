@@ -48,6 +48,11 @@ def meant(seen):
     ]
 
 
+def downloads(name):
+    """The two buttons: as it is, and with 16 bits."""
+    return [("download_model", name)] * 2
+
+
 def start(library, follower=True):
     """A download that stands still."""
     steps = (wait for wait in [part("tasks").Delay(3600)])
@@ -65,11 +70,12 @@ def test_all_known_models_with_size_licence_and_state(library):
     url = "https://huggingface.co/MVDream/MVDream"
     assert meant(seen) == [
         ("url_open", "https://www.gnu.org/licenses/gpl-3.0.html"),
-        ("download_model", PUBLISHED),
+        *downloads(PUBLISHED),
         ("url_open", url),
-        ("download_model", "mvdream-sd15"),
+        *downloads("mvdream-sd15"),
         ("url_open", url),
     ]
+    assert seen.count(("set", ("half", True), {})) == 2
     said = text(seen)
     for part_of_it in (
         "Small (64 pixels): ships with MVDream",
@@ -88,7 +94,7 @@ def test_an_installed_model_and_a_part_of_one_can_be_removed(library):
     seen = draw_preferences()
     assert [pair for pair in meant(seen) if pair[0] != "url_open"] == [
         ("remove_model", PUBLISHED),
-        ("download_model", "mvdream-sd15"),
+        *downloads("mvdream-sd15"),
         ("remove_model", "mvdream-sd15"),
     ]
     assert "2.1): installed" in text(seen)
@@ -130,11 +136,39 @@ def test_errors_are_shown_whole(library):
     assert message in text(draw_panel())
 
 
+def test_a_broken_model_can_be_removed_and_not_downloaded(library):
+    broken = replace(library.models[1], broken="The model file x is broken.", removable=True)
+    library.models = (broken,)
+    bpy.context.scene.mvdream.model = PUBLISHED
+    assert "2.1): broken" in text(draw_preferences())
+    for seen in (draw_preferences(), draw_panel()):
+        assert [pair for pair in meant(seen) if pair[0] != "url_open"] == [("remove_model", PUBLISHED)]
+        assert "The model file x is broken." in text(seen)
+
+
+@pytest.mark.parametrize(
+    ("fix", "button"),
+    [
+        ("restart", "mvdream.restart_backend"),
+        ("install", "mvdream.install_backend"),
+        ("preferences", "preferences.addon_show"),
+        ("online", "screen.userpref_show"),
+    ],
+)
+def test_every_error_has_its_button(library, fix, button):
+    bpy.context.scene.mvdream.model = PUBLISHED
+    usual = [draw().copy() for draw in (draw_preferences, draw_panel)]
+    library.errors = {PUBLISHED: part("errors").MVDreamError("Something.", fix=fix)}
+    for before, seen in zip(usual, (draw_preferences(), draw_panel()), strict=True):
+        assert operators(seen).count(button) == operators(before).count(button) + 1
+    assert (("set", ("section", "SYSTEM"), {}) in draw_panel()) is (fix == "online")
+
+
 def test_the_panel_offers_the_download_of_the_chosen_model(library):
     assert meant(draw_panel()) == []
     bpy.context.scene.mvdream.model = PUBLISHED
     seen = draw_panel()
-    assert meant(seen) == [("download_model", PUBLISHED)]
+    assert meant(seen) == downloads(PUBLISHED)
     assert "Download mvdream-sd21 (about 5.20 GB)" in [values.get("text") for _, _, values in seen]
     for name in ("small", "elsewhere"):
         bpy.context.scene.mvdream.model = name

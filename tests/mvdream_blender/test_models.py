@@ -57,6 +57,8 @@ def test_the_folder_holds_what_the_backend_finds_in_it(tmp_path, monkeypatch):
     put(
         tmp_path, "mvdream-sd15", '{"name": "x", "title": "MVDream (Stable Diffusion 1.5)", "image_size": 64}'
     )
+    put(tmp_path, "torn", '{"name": "torn", "tit')
+    put(tmp_path, "nameless", '{"title": "Nobody", "image_size": 64}')
     put(tmp_path, "half.part")
     put(tmp_path, ".hidden")
     (tmp_path / ".downloads" / "mvdream-sd21").mkdir(parents=True)
@@ -64,6 +66,12 @@ def test_the_folder_holds_what_the_backend_finds_in_it(tmp_path, monkeypatch):
     (tmp_path / ".downloads" / "mvdream-sd21" / "download.json").write_bytes(b"{}")
     said = {model.name: model for model in parse(listed())}
     seen = {model.name: model for model in look(tmp_path)}
+    for name in ("torn", "nameless"):
+        # The backend knows more exactly what is wrong.
+        assert f"{name}/mvdream.json is broken" in seen[name].broken
+        assert f"{name}/mvdream.json is broken" in said[name].broken
+        said[name] = replace(said[name], broken=seen[name].broken)
+        assert (seen[name].installed, seen[name].removable) == (False, True)
     # The small model's own configuration may have a title that is more exact.
     del said["small"], seen["small"]
     assert seen == said
@@ -79,10 +87,19 @@ def test_a_model_in_the_place_of_the_one_that_ships_does_not_count(tmp_path):
     assert look(tmp_path) == KNOWN
 
 
-def test_a_broken_configuration_has_no_title(tmp_path):
-    put(tmp_path, "b", "[")
-    put(tmp_path, "a", '{"title": ""}')
-    assert look(tmp_path)[3:] == tuple(Model(name, name, installed=True, removable=True) for name in "ab")
+def test_a_broken_model_is_there_to_be_removed(tmp_path):
+    put(tmp_path, "c", "[")
+    put(tmp_path, "b", "[]")
+    put(tmp_path, "a", '{"name": "a", "image_size": 64, "title": ""}')
+    put(tmp_path, "mvdream-sd21", "{")
+    found = {model.name: model for model in look(tmp_path)}
+    assert found["a"] == Model("a", "a", installed=True, removable=True)
+    for name in ("b", "c", "mvdream-sd21"):
+        file = tmp_path / name / "mvdream.json"
+        assert found[name].broken == f"The model file {file} is broken."
+        assert (found[name].installed, found[name].removable) == (False, True)
+        assert not found[name].downloadable
+    assert found["mvdream-sd15"].downloadable
 
 
 @pytest.mark.parametrize("answer", [{"detail": "no"}, [{"title": "no name"}], ["small"], None, 5])
