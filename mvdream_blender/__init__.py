@@ -6,6 +6,7 @@ For scripts, also without a window:
     from bl_ext.user_default import mvdream_blender as mvdream
     picture = mvdream.preview_views("a red mug", seed=3)
     mug = mvdream.generate("a red mug", seed=3)
+    mvdream.download_model("mvdream-sd21")
 
 bpy is imported when it is needed and not before, so that the parts which do not need it can be used anywhere.
 """
@@ -89,6 +90,34 @@ def preview_views(
     from . import scripting
 
     return scripting.preview_views(prompt, negative_prompt, seed, model, timeout, progress)
+
+
+def download_model(
+    name: str,
+    *,
+    half: bool = False,
+    timeout: float | None = None,
+    progress: "Callable[[Job], None] | None" = None,
+) -> None:
+    """Have the backend fetch a published model, some GB, and wait until it can be used.
+
+    Does nothing where it is installed, and joins a download that is under way. It blocks the window if there
+    is one; `bpy.ops.mvdream.download_model` does not.
+
+    Args:
+        name: "mvdream-sd21" or "mvdream-sd15".
+        half: keep 16-bit weights: half the size on the disk.
+        timeout: seconds it may take; None for no limit. The download is stopped then; what has come is kept.
+        progress: as for `generate`.
+
+    Raises:
+        RuntimeError: the add-on is not enabled, Blender is set to stay offline, somebody stopped the
+            download, or the model can't be had; the message says why.
+        TimeoutError: it took longer than `timeout`.
+    """
+    from . import scripting
+
+    scripting.download_model(name, half, timeout, progress)
 
 
 def mesh_file(generated: "bpy.types.Object") -> Path | None:

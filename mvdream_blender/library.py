@@ -11,12 +11,13 @@ from typing import Any
 
 from .client import Client
 from .connection import Connection
-from .downloading import Downloading
+from .downloading import Downloading, job_of
 from .downloads import unfinished
-from .errors import Cancelled, MVDreamError
+from .errors import Cancelled, MVDreamError, StaysOffline
 from .job import Job, Phase
 from .models import KNOWN, Model
 from .models_folder import look, models_folder
+from .pending import PendingJobs
 from .tasks import Steps, Task
 
 log = logging.getLogger(__name__)
@@ -99,10 +100,7 @@ class Library:
         """
         self._refuse_second(name)
         if not self._connection().configuration.online:
-            raise MVDreamError(
-                f"The model {name} comes from the internet, and Blender is set to stay offline: allow it in "
-                "Preferences > System > Network > Allow Online Access, then download again."
-            )
+            raise StaysOffline(f"The model {name} comes from the internet")
         follower = self._follower(name, {"name": name, "half": half})
         self._start(name, self._download_steps(follower), follower)
 
@@ -143,6 +141,7 @@ class Library:
         for work in self._work.values():
             work.task.close()
         self._work.clear()
+        self._notes.close()
 
     def update(self, client: Client) -> Steps[None]:
         """Have the backend say what there is, and join its downloads. What fails is logged: it can wait."""
@@ -150,10 +149,9 @@ class Library:
         try:
             models = yield from client.models()
             running = unfinished((yield from client.jobs()))
+            self._forget_ended({str(answer["id"]) for answer in running.values()})
             if not configuration.online and not configuration.remote_url:
-                # An earlier Blender was allowed to begin them, and the backend goes on by itself.
-                for answer in running.values():
-                    yield from client.cancel(answer["id"])
+                yield from self._stop_unwanted(client, running)
                 running = {}
         except MVDreamError as error:
             log.info("The backend does not say which models it has: %s", error)
@@ -166,6 +164,30 @@ class Library:
                 self._start(name, follower.join(client, answer), follower)
 
     # Inside
+
+    @property
+    def _notes(self) -> PendingJobs:
+        """Which Blender follows which download."""
+        return PendingJobs(self._connection().configuration.user_folder / "downloads")
+
+    def _forget_ended(self, unfinished: set[str]) -> None:
+        remote = self._connection().configuration.remote_url
+        for note in self._notes.orphans():
+            if note.backend == remote and job_of(note.id) not in unfinished:
+                self._notes.remove(note.id)
+
+    def _stop_unwanted(self, client: Client, running: dict[str, dict[str, Any]]) -> Steps[None]:
+        """Offline: a Blender that is gone was allowed to begin them, and the backend goes on by itself.
+
+        Those that another living Blender follows are its own affair.
+        """
+        followed = {job_of(note.id) for note in self._notes.of_others()}
+        for name, answer in running.items():
+            work = self._work.get(name)
+            if work is not None and work.download is not None:
+                work.download.job.cancel_asked = True
+            elif answer["id"] not in followed:
+                yield from client.cancel(answer["id"])
 
     def _is_over(self, name: str, task: Task[None]) -> bool:
         try:
@@ -196,7 +218,7 @@ class Library:
             self._changed()
 
     def _follower(self, name: str, settings: dict[str, Any]) -> Downloading:
-        return Downloading(job=Job(name, settings), **self._surroundings())
+        return Downloading(job=Job(name, settings), **self._surroundings() | {"pending": self._notes})
 
     def _refresh_steps(self) -> Steps[None]:
         client = yield from self._connection().find()

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a script calls: blocking, with or without a window."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import bpy
 
-from . import runtime
+from . import importer, runtime
 from .errors import MVDreamError
 from .generation import result_file
 from .job import Job
 from .job_settings import mesh_settings, views_settings
+from .library import LIST
 
 
 def generate(
@@ -26,6 +28,7 @@ def generate(
     session = runtime.session()
     settings = mesh_settings(prompt, negative_prompt, seed, preset, model)
     try:
+        importer.refuse_to_wait()
         session.generate(settings, runtime.place(bpy.context))
         runtime.finish(timeout, lambda: progress and session.job and progress(session.job))
     except MVDreamError as error:
@@ -50,6 +53,37 @@ def preview_views(
         raise RuntimeError(str(error)) from None
     assert session.views is not None
     return session.views.picture
+
+
+def download_model(
+    name: str, half: bool, timeout: float | None, progress: Callable[[Job], None] | None
+) -> None:
+    """See `mvdream_blender.download_model`."""
+    session = runtime.session()
+    library = session.library
+    limit = None if timeout is None else time.monotonic() + timeout
+    seen = -1
+
+    def news() -> None:
+        nonlocal seen
+        job = library.download_of(name)
+        if progress is not None and job is not None and session.revision != seen:
+            seen = session.revision
+            progress(job)
+        if limit is not None and time.monotonic() > limit:
+            raise TimeoutError(f"The model {name} was not there after {timeout:g} seconds.")
+
+    try:
+        library.refresh()
+        runtime.finish_model(LIST, news)
+        model = library.find(name)
+        if model is not None and model.installed:
+            return
+        if library.download_of(name) is None:
+            library.download(name, half)
+        runtime.finish_model(name, news)
+    except MVDreamError as error:
+        raise RuntimeError(str(error)) from None
 
 
 def mesh_file(generated: bpy.types.Object) -> Path | None:

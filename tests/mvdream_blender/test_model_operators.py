@@ -3,6 +3,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -69,6 +70,29 @@ def test_offline_nothing_is_downloaded(addon):
     with pytest.raises(RuntimeError, match=r"stay offline.*Allow Online Access"):
         bpy.ops.mvdream.download_model(name=PUBLISHED)
     assert not library().busy
+    with pytest.raises(part("errors").StaysOffline) as caught:
+        library().download(PUBLISHED)
+    assert caught.value.fix == "online"
+    with pytest.raises(RuntimeError, match="stay offline"):
+        addon.download_model(PUBLISHED)
+
+
+def test_a_script_waits_for_a_model(online):
+    seen = []
+    online.download_model(PUBLISHED, half=True, timeout=60, progress=lambda job: seen.append(job.fraction))
+    assert PUBLISHED in installed()
+    assert seen == sorted(seen)
+    assert 0 < len(set(seen)) < 12
+    [job] = jobs("job*.deleted")
+    assert job["settings"]["half"] is True
+    online.download_model(PUBLISHED, timeout=60)
+    assert len(jobs("job*")) == 1
+    with pytest.raises(RuntimeError, match="The disk is full"):
+        online.download_model("fail-model", timeout=60)
+    with pytest.raises(TimeoutError, match=r"slow-model was not there after 0\.5 seconds"):
+        online.download_model("slow-model", timeout=0.5)
+    until(lambda: not library().busy)
+    assert jobs() == []
 
 
 def test_the_model_has_to_be_named(online):
@@ -162,6 +186,69 @@ def test_an_offline_blender_stops_what_an_earlier_one_began(online, monkeypatch)
     assert library().download_of("slow-model") is None
 
 
+FOLLOWING = """
+import sys, time
+from pathlib import Path
+from mvdream_blender.downloading import _note
+from mvdream_blender.pending import PendingJobs, Place
+PendingJobs(Path(sys.argv[1])).add(_note("job1"), "slow-model", Place())
+print("noted", flush=True)
+time.sleep(600)
+"""
+
+
+def test_an_offline_blender_leaves_alone_what_a_living_one_follows(online, monkeypatch):
+    library().download("slow-model")
+    until(lambda: library().download_of("slow-model").fraction == 0.5)
+    runtime = part("runtime")
+    notes = session().configuration.user_folder / "downloads"
+    other = subprocess.Popen(
+        [sys.executable, "-c", FOLLOWING, str(notes)],
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    try:
+        assert other.stdout.readline().strip() == b"noted"
+        runtime.stop()
+        allowed = runtime._configuration
+        monkeypatch.setattr(runtime, "_configuration", lambda: replace(allowed(), online=False))
+        runtime.start()
+        assert bpy.ops.mvdream.refresh_models() == {"FINISHED"}
+        assert [job["status"] for job in jobs()] == ["running"]
+    finally:
+        other.kill()
+        other.wait()
+    assert bpy.ops.mvdream.refresh_models() == {"FINISHED"}
+    assert [job["status"] for job in jobs()] == ["cancelled"]
+    assert bpy.ops.mvdream.refresh_models() == {"FINISHED"}
+    assert list(notes.glob("*.json")) == []
+
+
+def test_a_download_that_is_stopped_elsewhere_is_told(online):
+    library().download("slow-model")
+    until(lambda: library().download_of("slow-model").fraction == 0.5)
+    other = part("tasks").run(session().backend.find(), 10)
+    part("tasks").run(other.cancel("job1"), 10)
+    until(lambda: not library().busy)
+    assert str(library().errors["slow-model"]) == (
+        "The download was stopped elsewhere; Download goes on from there."
+    )
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_download_whose_end_another_blender_saw_first(online, there):
+    library().download("slow-model")
+    until(lambda: library().download_of("slow-model").fraction == 0.5)
+    other = part("tasks").run(session().backend.find(), 10)
+    if there:
+        (session().backend.data / "model mine").touch()
+        library().download_of("slow-model").settings["name"] = "mine"
+    part("tasks").run(other.cancel("job1"), 10)
+    part("tasks").run(other.delete("job1"), 10)
+    until(lambda: not library().busy)
+    assert ("slow-model" in library().errors) is not there
+
+
 def test_pressing_download_joins_what_is_under_way(online):
     library().download("slow-model")
     until(lambda: library().download_of("slow-model").fraction == 0.5)
@@ -183,7 +270,7 @@ def test_a_lost_backend_is_told(online):
 def test_refreshing_starts_no_backend(online, tmp_path):
     folder = tmp_path / "models" / "own"
     folder.mkdir(parents=True)
-    (folder / "mvdream.json").write_text('{"title": "Own"}')
+    (folder / "mvdream.json").write_text('{"name": "own", "image_size": 64, "title": "Own"}')
     assert bpy.ops.mvdream.refresh_models() == {"FINISHED"}
     assert installed() == ["small", "own"]
     assert not (session().backend.data / "service.json").exists()
