@@ -2,6 +2,7 @@
 """A GLB becomes an object in the scene: named after the prompt, at its place, selected, one undo step."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import bpy
@@ -40,8 +41,12 @@ class MVDREAM_OT_import_result(bpy.types.Operator):
         return {"FINISHED"}
 
 
-def deliver(mesh: Path, job: Job, place: Place) -> Steps[str]:
+def deliver(mesh: Path, job: Job, place: Place, at_once: Callable[[], bool] = lambda: False) -> Steps[str]:
     """Put the mesh into the scene as one undo step, as soon as the user's hands are off it.
+
+    Args:
+        at_once: true while waiting for that is in vain, for the window stands still: Edit Mode and its like
+            are left then.
 
     Returns the object's name.
 
@@ -49,7 +54,7 @@ def deliver(mesh: Path, job: Job, place: Place) -> Steps[str]:
         MVDreamError: the file can't be read as a mesh.
     """
     job.message = _occupied()
-    yield Until(lambda: job.cancel_asked or not _occupied())
+    yield Until(lambda: job.cancel_asked or at_once() or not _occupied())
     if job.cancel_asked:
         raise Cancelled("Cancelled.")
     context = bpy.context
@@ -212,20 +217,43 @@ def _scene(place: Place) -> bpy.types.Scene | None:
     return bpy.data.scenes.get(place.scene)
 
 
+def refuse_to_wait() -> None:
+    """For a call that blocks the window, before it begins: what is under way there can't end meanwhile.
+
+    Raises:
+        MVDreamError: Blender renders, or the user has hold of something.
+    """
+    if _is_rendering():
+        raise MVDreamError("Blender is rendering: call again when that is done.")
+    if tool := _tool_in_hand():
+        raise MVDreamError(f"{tool} is under way in the window: call again when it is done.")
+
+
 def _occupied() -> str:
     """What has to end before the scene may change, as a sentence: it is the user's then. "" for nothing."""
-    if bpy.app.background:
-        return ""
-    if bpy.app.is_job_running("RENDER"):
+    if _is_rendering():
         return "Ready: comes when the rendering is done"
-    for window in bpy.context.window_manager.windows:
-        active = window.view_layer.objects.active
-        if active is not None and active.mode != "OBJECT":
-            return "Ready: comes when you are in Object Mode"
-        running = getattr(window, "modal_operators", ())
-        if any(operator.bl_idname.startswith(_HANDS_ON) for operator in running):
-            return "Ready: comes when you let go"
+    if _tool_in_hand():
+        return "Ready: comes when you let go"
+    active = [window.view_layer.objects.active for window in _windows()]
+    if any(item is not None and item.mode != "OBJECT" for item in active):
+        return "Ready: comes when you are in Object Mode"
     return ""
+
+
+def _is_rendering() -> bool:
+    return bool(_windows()) and bpy.app.is_job_running("RENDER")
+
+
+def _tool_in_hand() -> str:
+    """The name of a modal operator under whose hands the scene must not change; "" for none."""
+    running = [operator for window in _windows() for operator in getattr(window, "modal_operators", ())]
+    return next((tool.bl_label for tool in running if tool.bl_idname.startswith(_HANDS_ON)), "")
+
+
+def _windows() -> list[bpy.types.Window]:
+    """Those that somebody can do something in."""
+    return [] if bpy.app.background else list(bpy.context.window_manager.windows)
 
 
 def _without_prefix(message: str) -> str:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The session of this Blender and what drives it: a timer in a window, a loop without one."""
 
+import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import bpy
@@ -12,25 +13,28 @@ import bpy
 from . import importer, pictures
 from .configuration import PYTHON_VARIABLE, Configuration, source_folder
 from .errors import Cancelled, MVDreamError
-from .job import Phase
+from .job import Job, Phase
 from .library import LIST
 from .pending import Place
 from .preferences import ADDON, preferences
 from .session import Session
+from .tasks import Steps
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.1
 PAUSE_SECONDS = 0.02
+CANCEL_SECONDS = 5.0  # as long a call waits for the backend to take notice
 
 _session: Session | None = None
 _shown_revision = -1
+_blocked = False  # a call blocks the window: nobody can do anything in it, and timers stand still
 
 
 def start() -> None:
     """Called when the add-on is registered."""
     global _session
-    _session = Session(_configuration(), importer.deliver)
+    _session = Session(_configuration(), _deliver)
     if _session.backend.left_running and not bpy.app.background:
         # Downloads that an earlier Blender began are shown again.
         _session.library.refresh()
@@ -76,6 +80,20 @@ def pump() -> None:
         bpy.app.timers.register(_tick, first_interval=0.0, persistent=True)
 
 
+@contextlib.contextmanager
+def _blocking() -> Iterator[None]:
+    """For the length of a call that blocks. What is left then, such as a download, goes on by the timer."""
+    global _blocked
+    _blocked = True
+    try:
+        yield
+    finally:
+        _blocked = False
+        if _has_timers() and _session is not None and (_session.busy or _session.library.busy):
+            pump()
+
+
+@_blocking()
 def finish(timeout: float | None = None, news: Callable[[], object] = lambda: None) -> None:
     """Drive the session to the end of what it does, blocking. Ctrl-C cancels the job.
 
@@ -91,7 +109,7 @@ def finish(timeout: float | None = None, news: Callable[[], object] = lambda: No
     limit = None if timeout is None else time.monotonic() + timeout
     seen = -1
     try:
-        while current.tick():
+        while _advance(current):
             if current.revision != seen:
                 seen = current.revision
                 news()
@@ -108,6 +126,7 @@ def finish(timeout: float | None = None, news: Callable[[], object] = lambda: No
         raise Cancelled("Cancelled.")
 
 
+@_blocking()
 def finish_model(name: str, news: Callable[[], object] = lambda: None) -> None:
     """Drive what is done to a model to its end, blocking. Ctrl-C cancels a download.
 
@@ -122,14 +141,14 @@ def finish_model(name: str, news: Callable[[], object] = lambda: None) -> None:
     download = library.download_of(name)
     try:
         while library.is_busy_with(name) or library.is_busy_with(LIST):
-            library.tick()
+            _advance(session())
             news()
             time.sleep(PAUSE_SECONDS)
     except BaseException:
         library.cancel(name)
-        limit = time.monotonic() + 5
+        limit = time.monotonic() + CANCEL_SECONDS
         while library.is_busy_with(name) and time.monotonic() < limit:
-            library.tick()
+            _advance(session())
             time.sleep(PAUSE_SECONDS)
         raise
     if name in library.errors:
@@ -141,9 +160,27 @@ def finish_model(name: str, news: Callable[[], object] = lambda: None) -> None:
 def _cancel_and_wait(current: Session) -> None:
     """Tell the backend, for a few seconds at most: nobody waits for the job any more."""
     current.cancel()
-    limit = time.monotonic() + 5
-    while current.tick() and time.monotonic() < limit:
+    limit = time.monotonic() + CANCEL_SECONDS
+    while _advance(current) and time.monotonic() < limit:
         time.sleep(PAUSE_SECONDS)
+
+
+def _advance(current: Session) -> bool:
+    """One look at all that is under way; True while the session's own work is not done.
+
+    Each may wait for the other: what starts the backend keeps all others from it until it is there.
+    """
+    more = current.tick()
+    current.library.tick()
+    return more
+
+
+def _has_timers() -> bool:
+    return not bpy.app.background
+
+
+def _deliver(mesh: Path, job: Job, place: Place) -> Steps[str]:
+    return importer.deliver(mesh, job, place, lambda: _blocked)
 
 
 def _tick() -> float | None:
