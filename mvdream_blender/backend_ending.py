@@ -9,7 +9,7 @@ from typing import Any
 
 from .announcement import Announcement, is_occupied
 from .client import Client
-from .downloads import unfinished
+from .downloading import unfinished
 from .errors import MVDreamError, Refused, Unreachable
 from .processes import is_alive, terminate
 from .tasks import Delay, Steps

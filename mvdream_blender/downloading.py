@@ -3,10 +3,10 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from .client import Client
-from .downloads import KIND, unfinished
 from .errors import Cancelled, MVDreamError, Refused
 from .following import Follower
 from .job import Phase
@@ -15,7 +15,17 @@ from .tasks import Steps
 
 log = logging.getLogger(__name__)
 
+KIND = "download"
 ELSEWHERE = "The download was stopped elsewhere; Download goes on from there."
+
+
+def unfinished(jobs: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The downloads that wait or work among a backend's jobs, by the names of their models."""
+    return {
+        str(job["settings"].get("name")): job
+        for job in jobs
+        if job.get("kind") == KIND and job.get("status") in ("queued", "running")
+    }
 
 
 def job_of(note: str) -> str:

@@ -6,14 +6,16 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .backend_process import BackendProcess
 from .client import Client
 from .errors import MVDreamError, Refused, Unreachable
 from .job import Job, Phase
 from .pending import PendingJobs
 from .tasks import Delay, Steps
+
+if TYPE_CHECKING:
+    from .backend_process import BackendProcess  # which asks `downloading` what it must not interrupt
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +43,7 @@ class Follower:
     folder: Path
     pending: PendingJobs
     changed: Callable[[], None]
-    backend: BackendProcess | None = None
+    backend: "BackendProcess | None" = None
     remote: str = ""
     preview: Path | None = None
     submitted: bool = False

@@ -11,8 +11,7 @@ from typing import Any
 
 from .client import Client
 from .connection import Connection
-from .downloading import Downloading, job_of
-from .downloads import unfinished
+from .downloading import Downloading, job_of, unfinished
 from .errors import Cancelled, MVDreamError, StaysOffline
 from .job import Job, Phase
 from .models import KNOWN, Model

@@ -7,8 +7,8 @@ Drawing changes nothing.
 import bpy
 
 from . import model_choice, pictures, runtime
+from .draw_models import draw_missing
 from .drawing import draw_error, draw_lines, letters
-from .model_list import draw_missing
 from .session import Session
 from .viewing import Views
 

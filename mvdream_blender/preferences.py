@@ -3,8 +3,8 @@
 
 import bpy
 
+from .draw_models import draw_models
 from .drawing import letters
-from .model_list import draw_models
 
 ADDON = __package__
 COMPUTE = (
