@@ -133,15 +133,18 @@ def use(folder: Path, device: str, steps: int, preset: str) -> dict[str, Any]:
     from backend.diffusion import load as load_model
     from backend.diffusion.sampler import Sampler, decode, draw_noise
     from backend.distillation import Distillation
+    from backend.memory.planning import plan
     from backend.settings import PRESETS
 
     place = pick_device(device)
     dtype = pick_dtype(place, 256)
+    fit = plan(folder, 256, PRESETS[preset].numbers, place, dtype)
+    numbers = fit.numbers
+    found: dict[str, Any] = {"device": str(place), "dtype": str(model.dtype), "preset": preset}
+    found["made_smaller"] = list(fit.sentences)
     model = load_model(folder, place, dtype, unet_dtype=pick_unet_dtype(place, dtype))
     contexts = model.encode_prompts(["a red mug", ""]).split(1)
-    numbers = PRESETS[preset].numbers
-    found: dict[str, Any] = {"device": str(place), "dtype": str(model.dtype), "preset": preset}
-    for stage, first in (("stage 1", 0), ("stage 2", numbers.steps // 2)):
+    for stage, first in (("stage 1", 0), ("stage 2", numbers.steps - 1)):
         distillation = Distillation(model, *contexts, numbers, seed=0)
         distillation.step_number = first
         seconds = []
