@@ -13,8 +13,9 @@ from backend.default_model import pick_model
 from backend.devices import pick_device, pick_dtype, pick_unet_dtype
 from backend.diffusion.config import read_config
 from backend.diffusion.registry import resolve
-from backend.diffusion.sampler import Sampler, before_grey, decode, draw_noise
+from backend.diffusion.sampler import DECODED_AT_ONCE, Sampler, before_grey, decode, draw_noise
 from backend.errors import Cancelled
+from backend.memory.planning import plan_sampling
 from backend.pacing import Pacer, Report
 from backend.view_pictures import Facts, ViewSet, write_sheet, write_views
 from backend.views_settings import ViewsSettings
@@ -65,7 +66,8 @@ def sample_views(
         cancelled: asked once a step.
 
     Raises:
-        UserError: the folder, the model, the device or a word of the prompt is at fault.
+        UserError: the folder, the model, the device or a word of the prompt is at fault, or memory is
+            short.
         Cancelled: `cancelled` said so.
     """
     pace = Pacer(report, stages=STAGES)
@@ -103,11 +105,15 @@ class _Sampling:
 
         device = pick_device(settings.device)
         name = pick_model(settings.model, device.type)
-        config = read_config(resolve(name))
+        folder = resolve(name)
+        config = read_config(folder)
+        settings.check_for(config)
         dtype = pick_dtype(device, config.image_size, settings.precision)
         self.settings = settings
+        self.at_once = plan_sampling(folder, config, device, dtype, DECODED_AT_ONCE)
         unet_dtype = pick_unet_dtype(device, dtype, settings.precision)
-        self.model: MultiViewDiffusion = load(name, device, dtype, unet_dtype=unet_dtype)
+        parts = ("unet", "vae", "text")
+        self.model: MultiViewDiffusion = load(name, device, dtype, parts, unet_dtype)
         negative = config.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
         contexts = self.model.encode_prompts([settings.prompt + config.caption_suffix, negative])
         self.context, self.negative = contexts[:, None].expand(-1, config.views, -1, -1)
@@ -130,7 +136,7 @@ class _Sampling:
             if settings.background == "grey":
                 noise = before_grey(model, noise)
             latents = self.sampler(model, noise, self.context, self.negative, camera, on_step)
-            yield ViewSet(seed, azimuths, _pixels(decode(model, latents)))
+            yield ViewSet(seed, azimuths, _pixels(decode(model, latents, self.at_once)))
 
 
 def _pixels(images: Tensor) -> NDArray[np.uint8]:

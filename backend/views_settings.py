@@ -7,6 +7,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from backend.diffusion.config import ModelConfig
+from backend.errors import UserError
 from backend.settings.request import Request
 
 HIGHEST_SEED = 2**31 - 1
@@ -43,6 +45,14 @@ class ViewsSettings(Request):
         "grey", description="grey: the model is led to a neutral one; any: whatever it comes up with"
     )
     separate: bool = Field(False, description="whether each view gets a file of its own too")
+
+    def check_for(self, config: ModelConfig) -> None:
+        """Raises UserError for more steps than the schedule of the model has."""
+        if self.steps > config.schedule.steps:
+            raise UserError(
+                f"steps must be between 1 and {config.schedule.steps} with the model {config.name}: its"
+                f" schedule has no more; {self.steps} was given."
+            )
 
     @model_validator(mode="after")
     def _seeds_there_are(self) -> Self:

@@ -14,18 +14,13 @@ from backend.diffusion.config import CONFIG_FILE
 from backend.diffusion.folder_swap import replace_folder
 from backend.diffusion.model import MultiViewDiffusion
 from backend.diffusion.part_modules import place_positions, stored_name
+from backend.diffusion.places import PLACES, part_folder, weights_file
 from backend.diffusion.plan import Part, Plan
 from backend.diffusion.safetensors_writer import SafetensorsWriter, size
 from backend.diffusion.text import TextEncoder
 from backend.errors import UserError
 
 Report = Callable[[str, int, int], None]
-# Folder and weights file of each part, as diffusers and transformers name them.
-PLACES = {
-    "unet": ("unet", "diffusion_pytorch_model.safetensors"),
-    "vae": ("vae", "diffusion_pytorch_model.safetensors"),
-    "text": ("text_encoder", "model.safetensors"),
-}
 _SPARE_BYTES = 50 * 2**20  # for the tokenizer, and so that the disk is not filled to the brim
 
 
@@ -129,11 +124,11 @@ def model_name(path: Path) -> str:
 def _write_part(
     part: Part, folder: Path, dtype: torch.dtype | None, wrote: Callable[[str, int], None]
 ) -> None:
-    home = folder / PLACES[part.name][0]
+    home = part_folder(folder, part.name)
     home.mkdir()
     (home / "config.json").write_text(json.dumps(part.config, indent=1, default=str) + "\n", encoding="utf-8")
     layout = {stored_name(part.name, name): entry for name, entry in part.layout(dtype).items()}
-    with SafetensorsWriter(home / PLACES[part.name][1], layout) as writer:
+    with SafetensorsWriter(weights_file(folder, part.name), layout) as writer:
         for name, tensor in part.tensors(dtype):
             writer.write(stored_name(part.name, name), tensor)
             wrote(part.name, tensor.numel() * tensor.element_size())

@@ -43,6 +43,11 @@ class ModelEntry:
         """Whether it has a text encoder; a checkpoint without one makes a model that can't be asked."""
         return (self.folder / "text_encoder").exists() or (self.folder / "tokenizer").exists()
 
+    def require_text_encoder(self) -> None:
+        """Raises UserError where there is none."""
+        if not self.reads_prompts:
+            raise UserError(f"The model in {self.folder} has no text encoder, so it can't read prompts.")
+
     @property
     def words(self) -> list[str] | None:
         """The words its prompts may use, sorted; None when any text will do."""

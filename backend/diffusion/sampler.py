@@ -138,7 +138,7 @@ def before_grey(model: MultiViewDiffusion, noise: Tensor, level: float = 0.5) ->
 
 
 @torch.no_grad()
-def decode(model: MultiViewDiffusion, latents: Tensor) -> Tensor:
+def decode(model: MultiViewDiffusion, latents: Tensor, at_once: int = DECODED_AT_ONCE) -> Tensor:
     """Latents (B, C, h, w) as images (B, H, W, 3) in 0..1, a few at a time."""
-    parts = [model.decode_latents(part) for part in latents.split(DECODED_AT_ONCE)]
+    parts = [model.decode_latents(part) for part in latents.split(at_once)]
     return torch.cat(parts).clamp(0, 1)

@@ -26,6 +26,7 @@ from backend.diffusion.part_modules import (
     stored_name,
     text_module,
 )
+from backend.diffusion.places import DECODER, PLACES, part_folder, weights_file
 from backend.diffusion.registry import ModelEntry, resolve
 from backend.diffusion.text import TextEncoder
 from backend.diffusion.tokenizer import Tokenizer
@@ -36,10 +37,7 @@ PARTS = ("unet", "vae", "text")
 # The autoencoder without its decoder: all that distillation needs, and two thirds of the weights saved.
 VAE_ENCODER = "vae_encoder"
 
-_DIFFUSERS_WEIGHTS = "diffusion_pytorch_model.safetensors"
-_TEXT_WEIGHTS = "model.safetensors"
 _TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json")
-_DECODER = ("decoder.", "post_quant_conv.")
 
 
 def load(
@@ -65,16 +63,16 @@ def load(
     if is_foreign(folder):
         return _cast_unet(_load_foreign(folder, device, dtype, wanted), unet_dtype)
     config = read_config(folder)
-    if not ModelEntry(config.name, folder, config).reads_prompts:
-        if parts is None:
-            wanted.discard("text")
-        elif "text" in wanted:
-            raise UserError(f"The model in {folder} has no text encoder, so it can't read prompts.")
+    entry = ModelEntry(config.name, folder, config)
+    if parts is None and not entry.reads_prompts:
+        wanted.discard("text")
+    if "text" in wanted:
+        entry.require_text_encoder()
     decoder = "vae" in wanted
     model = MultiViewDiffusion(
         config,
-        unet=_load_unet(folder / "unet", device, dtype) if "unet" in wanted else None,
-        vae=_load_vae(folder / "vae", device, dtype, decoder) if decoder or VAE_ENCODER in wanted else None,
+        unet=_load_unet(folder, device, dtype) if "unet" in wanted else None,
+        vae=_load_vae(folder, device, dtype, decoder) if decoder or VAE_ENCODER in wanted else None,
         text=_load_text(folder, device, dtype) if "text" in wanted else None,
     )
     return _cast_unet(model.freeze(), unet_dtype)
@@ -94,12 +92,12 @@ def save(model: MultiViewDiffusion, folder: str | Path, dtype: torch.dtype | Non
         for name, part in model.parts.items():
             if name != "text":
                 config = diffusers_config(part)
-                _write_part(folder / name, config, part.state_dict(), _DIFFUSERS_WEIGHTS, dtype)
+                _write_part(folder, name, config, part.state_dict(), dtype)
         if model.text is not None:
             state = model.text.model.state_dict()
             weights = {stored_name("text", key): value for key, value in state.items()}
             config = model.text.model.config.to_dict()
-            _write_part(folder / "text_encoder", config, weights, _TEXT_WEIGHTS, dtype)
+            _write_part(folder, "text", config, weights, dtype)
             _write_tokenizer(folder / "tokenizer", model.text.tokenizer)
         _write_text(folder / CONFIG_FILE, model.config.model_dump_json(indent=1) + "\n")
     except (OSError, SafetensorError) as error:
@@ -109,28 +107,28 @@ def save(model: MultiViewDiffusion, folder: str | Path, dtype: torch.dtype | Non
 def _load_unet(folder: Path, device: torch.device | str, dtype: torch.dtype) -> Any:
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
-    unet = _build(folder, lambda config: make_multi_view(UNet2DConditionModel.from_config(config)))
-    fill_from_file(unet, folder / _DIFFUSERS_WEIGHTS, device, dtype)
+    home = part_folder(folder, "unet")
+    unet = _build(home, lambda config: make_multi_view(UNet2DConditionModel.from_config(config)))
+    fill_from_file(unet, weights_file(folder, "unet"), device, dtype)
     return unet
 
 
 def _load_vae(folder: Path, device: torch.device | str, dtype: torch.dtype, decoder: bool) -> Any:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
-    vae = _build(folder, AutoencoderKL.from_config)
-    ignore = () if decoder else _DECODER
+    vae = _build(part_folder(folder, "vae"), AutoencoderKL.from_config)
+    ignore = () if decoder else DECODER
     if not decoder:
         vae.decoder = vae.post_quant_conv = None
-    fill_from_file(vae, folder / _DIFFUSERS_WEIGHTS, device, dtype, ignore)
+    fill_from_file(vae, weights_file(folder, "vae"), device, dtype, ignore)
     return vae
 
 
 def _load_text(folder: Path, device: torch.device | str, dtype: torch.dtype) -> TextEncoder:
     tokenizer = load_tokenizer(folder / "tokenizer")
-    home = folder / "text_encoder"
-    model = _build(home, text_module)
+    model = _build(part_folder(folder, "text"), text_module)
     place_positions(model, device)
-    fill_from_file(model, home / _TEXT_WEIGHTS, device, dtype, prefix=TEXT_MODEL)
+    fill_from_file(model, weights_file(folder, "text"), device, dtype, prefix=TEXT_MODEL)
     room = (model.config.vocab_size, model.config.max_position_embeddings)
     if len(tokenizer) > room[0] or tokenizer.length > room[1]:
         raise UserError(f"The model in {folder} is broken: its tokenizer does not fit its text encoder.")
@@ -143,7 +141,7 @@ def _load_foreign(
     parts = {"vae" if part == VAE_ENCODER else part for part in wanted}
     plan = plan_folder(folder, model_name(folder))
     return assemble(
-        plan, [part for part in PARTS if part in parts], device, dtype, () if "vae" in wanted else _DECODER
+        plan, [part for part in PARTS if part in parts], device, dtype, () if "vae" in wanted else DECODER
     )
 
 
@@ -161,17 +159,18 @@ def _build(folder: Path, make: Callable[[dict[str, Any]], nn.Module]) -> Any:
 
 
 def _write_part(
-    folder: Path, config: dict[str, Any], weights: dict[str, Tensor], name: str, dtype: torch.dtype | None
+    folder: Path, part: str, config: dict[str, Any], weights: dict[str, Tensor], dtype: torch.dtype | None
 ) -> None:
-    folder.mkdir(exist_ok=True)
+    home, name = folder / PLACES[part][0], PLACES[part][1]
+    home.mkdir(exist_ok=True)
 
     def stored(value: Tensor) -> Tensor:
         return value.detach().to(dtype=dtype or value.dtype).contiguous()
 
-    beside = folder / (name + ".partial")
+    beside = home / (name + ".partial")
     save_file({key: stored(value) for key, value in weights.items()}, beside, metadata={"format": "pt"})
-    os.replace(beside, folder / name)
-    _write_text(folder / "config.json", json.dumps(config, indent=1, default=str) + "\n")
+    os.replace(beside, home / name)
+    _write_text(home / "config.json", json.dumps(config, indent=1, default=str) + "\n")
 
 
 def _write_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:

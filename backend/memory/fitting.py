@@ -63,11 +63,16 @@ class Fit(Generic[N]):
 
 
 @dataclass(frozen=True)
-class _Room:
+class Room:
     """What may be used, in bytes."""
 
     device: float
     host: float
+
+    @classmethod
+    def of(cls, free_device: int, free_host: int) -> Room:
+        """Of what is free on the device and in the computer."""
+        return cls(USABLE * free_device, USABLE * free_host)
 
     def lack(self, need: Need) -> float:
         """Bytes that are missing, over both memories; 0 where it fits."""
@@ -90,24 +95,25 @@ def fit(
 
     Raises UserError when nothing fits; it names what would.
     """
-    room = _Room(USABLE * free_device, USABLE * free_host)
+    room = Room.of(free_device, free_host)
     asked = need_of(numbers)
     if not room.lack(asked):
         return Fit(numbers, asked)
     smaller = _descend(numbers, need_of, room)
     least = need_of(smaller)
     if room.lack(least):
-        raise UserError(_nothing_fits(least, room, device, others or {}))
+        who = "Even with the smallest numbers the job needs"
+        raise UserError(nothing_fits(who, least, room, device, others or {}))
     chosen = _relax(numbers, smaller, need_of, room)
     return Fit(chosen, need_of(chosen), _changes(numbers, chosen, asked, room, device))
 
 
 def smallest(numbers: N, need_of: Callable[[N], Need]) -> Need:
     """The least that a job can be brought down to."""
-    return need_of(_descend(numbers, need_of, _Room(0, 0)))
+    return need_of(_descend(numbers, need_of, Room(0, 0)))
 
 
-def _descend(numbers: N, need_of: Callable[[N], Need], room: _Room) -> N:
+def _descend(numbers: N, need_of: Callable[[N], Need], room: Room) -> N:
     """Down the ladder until it fits. Each step is on the first rung where one helps."""
     while lack := room.lack(need_of(numbers)):
         candidates = (
@@ -123,7 +129,7 @@ def _descend(numbers: N, need_of: Callable[[N], Need], room: _Room) -> N:
     return numbers
 
 
-def _relax(asked: N, chosen: N, need_of: Callable[[N], Need], room: _Room) -> N:
+def _relax(asked: N, chosen: N, need_of: Callable[[N], Need], room: Room) -> N:
     """Back up wherever a later rung made an earlier one needless, the most harmful change first."""
     for rung in reversed(LADDER):
         wanted, now = getattr(asked, rung.name), getattr(chosen, rung.name)
@@ -150,8 +156,8 @@ def _is_smaller(value: int, than: int, name: str) -> bool:
     return value < than
 
 
-def _changes(asked: Numbers, chosen: Numbers, need: Need, room: _Room, device: str) -> tuple[str, ...]:
-    said = [f"{_shortage(need, room, device)} So that it fits:"]
+def _changes(asked: Numbers, chosen: Numbers, need: Need, room: Room, device: str) -> tuple[str, ...]:
+    said = [f"{_shortage('The job needs', need, room, device)} So that it fits:"]
     for rung in LADDER:
         before, after = getattr(asked, rung.name), getattr(chosen, rung.name)
         if before != after:
@@ -160,21 +166,18 @@ def _changes(asked: Numbers, chosen: Numbers, need: Need, room: _Room, device: s
     return tuple(said)
 
 
-def _shortage(need: Need, room: _Room, device: str) -> str:
+def _shortage(who: str, need: Need, room: Room, device: str) -> str:
     """Which memory is short, with both figures."""
     if need.device_total > room.device and need.device:
         wanted, free, where = need.device_total, room.device, f"on {device}"
     else:
         wanted, free, where = need.host_total, room.host, "in this computer"
-    return f"The job needs {gigabytes(wanted)} of memory {where}, and {gigabytes(free)} can be used."
+    return f"{who} {gigabytes(wanted)} of memory {where}, and {gigabytes(free)} can be used."
 
 
-def _nothing_fits(least: Need, room: _Room, device: str, others: Mapping[str, Need]) -> str:
-    said = [
-        _shortage(least, room, device).replace(
-            "The job needs", "Even with the smallest numbers the job needs"
-        )
-    ]
+def nothing_fits(who: str, least: Need, room: Room, device: str, others: Mapping[str, Need]) -> str:
+    """What is missing, and what would help. who: the beginning of the sentence, up to "needs"."""
+    said = [_shortage(who, least, room, device)]
     fitting = [name for name, need in others.items() if not room.lack(need)]
     ways = [f"choose the model {' or '.join(repr(name) for name in fitting)}, which fits"] if fitting else []
     if least.device and least.device_total > room.device:

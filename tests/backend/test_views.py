@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From a prompt to a picture of views: with a tiny random model, and with the shipped one, to look right."""
 
+import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -186,6 +188,32 @@ def test_mistakes_are_told_in_a_sentence(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="can't be written to"):
         run(tmp_path / "file" / "job")
+
+
+def test_a_model_without_a_text_encoder(model: Path, tmp_path: Path) -> None:
+    mute = shutil.copytree(model, tmp_path / "mute")
+    for part in ("text_encoder", "tokenizer"):
+        shutil.rmtree(mute / part)
+    with pytest.raises(UserError, match="mute has no text encoder, so it can't read prompts"):
+        sample_views(ViewsSettings(prompt="a mug", model=str(mute), device="cpu"), tmp_path / "job")
+
+
+def test_more_steps_than_the_models_schedule_has(model: Path, tmp_path: Path) -> None:
+    short = shutil.copytree(model, tmp_path / "short")
+    config = json.loads((short / "mvdream.json").read_text())
+    (short / "mvdream.json").write_text(json.dumps({**config, "schedule": {"steps": 50}}))
+    settings = ViewsSettings(prompt="a mug", model=str(short), device="cpu", steps=51)
+    with pytest.raises(UserError, match=r"steps must be between 1 and 50 with the model tiny.*51 was given"):
+        sample_views(settings, tmp_path / "job")
+
+
+def test_memory_is_looked_at_before_the_model_is_loaded(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.memory.planning.available_ram", lambda: 10**8)
+    monkeypatch.setattr("backend.diffusion.storage.load", None)  # not callable
+    with pytest.raises(UserError, match="Sampling views needs"):
+        run(tmp_path)
 
 
 def test_the_command_writes_the_files_it_was_asked_for(model: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from backend.memory import estimation as memory
 from backend.memory.estimation import estimate, field_parameters, stages
-from backend.memory.facts import ModelFacts, encoder_elements, unet_elements
+from backend.memory.facts import ModelFacts, decoder_elements, encoder_elements, unet_elements
 from backend.radiance.dense_grid import DenseGrid
 from backend.radiance.hash_grid import HashGrid
 from backend.settings import PRESETS, Numbers
@@ -16,11 +16,20 @@ PAPER = PRESETS["paper"].numbers
 FULL = ModelFacts(
     image_size=256,
     latent_size=32,
-    parameters={"unet": 867_572_164, "vae_encoder": 34_163_664, "text": 340_000_000},
+    parameters={
+        "unet": 867_572_164,
+        "vae_encoder": 34_163_664,
+        "vae_decoder": 49_490_199,
+        "text": 340_000_000,
+    },
     encoder_elements=encoder_elements((128, 256, 512, 512), 2),
     unet_elements=unet_elements((320, 640, 1280, 1280), [2] * 4),
+    decoder_elements=decoder_elements((128, 256, 512, 512)),
 )
-TOY = ModelFacts(8, 2, {"unet": 1000, "vae_encoder": 100, "text": 10}, encoder_elements=5, unet_elements=7)
+TOY = ModelFacts(
+    8, 2, {"unet": 1000, "vae_encoder": 100, "vae_decoder": 50, "text": 10},
+    encoder_elements=5, unet_elements=7, decoder_elements=3,
+)  # fmt: skip
 
 
 def test_every_part_by_hand() -> None:

@@ -2,16 +2,25 @@
 """What is read from a model folder without loading it."""
 
 import json
+import shutil
+import weakref
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from backend.diffusion.registry import SHIPPED
 from backend.diffusion.storage import load
 from backend.errors import UserError
-from backend.memory.facts import count_parameters, encoder_elements, read_facts, unet_elements
+from backend.memory.facts import (
+    count_parameters,
+    decoder_elements,
+    encoder_elements,
+    read_facts,
+    unet_elements,
+)
 
 
 def test_parameters_are_counted_from_the_header_alone(tmp_path: Path) -> None:
@@ -40,6 +49,9 @@ def test_a_broken_file_is_named(tmp_path: Path, content: bytes) -> None:
 
 def test_the_shipped_model_has_what_is_loaded_of_it() -> None:
     facts = read_facts(SHIPPED / "small", 64)
+    whole = load("small", parts=("vae",)).vae
+    total = facts.parameters["vae_encoder"] + facts.parameters["vae_decoder"]
+    assert total == sum(p.numel() for p in whole.parameters())
     model = load("small", parts=("unet", "vae_encoder", "text"))
     names = {"unet": "unet", "vae": "vae_encoder", "text": "text"}
     for name, part in model.parts.items():
@@ -79,6 +91,59 @@ def test_the_encoder_keeps_what_the_formula_says() -> None:
         vae.encode(images)
     saved = sum(storage.nbytes() for key, storage in kept.items() if key not in weights)
     assert saved / (64 * 64 * 4) == pytest.approx(encoder_elements(widths, 2), rel=0.02)
+
+
+class Alive(TorchDispatchMode):
+    """Counts the bytes of tensors that live at once, without computing anything on the meta device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.most = 0
+        self._known: dict[int, int] = {}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        for tensor in [made] if isinstance(made, torch.Tensor) else made:
+            if isinstance(tensor, torch.Tensor):
+                self._count(tensor.untyped_storage())
+        return made
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self._known:
+            self._known[key] = size
+            self.now += size
+            self.most = max(self.most, self.now)
+            weakref.finalize(storage, self._gone, key)
+
+    def _gone(self, key: int) -> None:
+        self.now -= self._known.pop(key)
+
+
+@pytest.mark.parametrize(("widths", "layers"), [((32, 64, 64), 1), ((128, 256, 512, 512), 2)])
+def test_what_the_decoder_holds_at_once_counted_tensor_by_tensor(
+    widths: tuple[int, ...], layers: int
+) -> None:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+    with torch.device("meta"):
+        vae = AutoencoderKL(
+            block_out_channels=widths,
+            layers_per_block=layers,
+            down_block_types=("DownEncoderBlock2D",) * len(widths),
+            up_block_types=("UpDecoderBlock2D",) * len(widths),
+        )
+        latents = torch.zeros(4, 4, 16, 16)
+    side = 16 << (len(widths) - 1)
+    with torch.no_grad(), Alive() as alive:
+        vae.decode(latents)
+    assert alive.most / (4 * 4 * side * side) == pytest.approx(decoder_elements(widths), rel=0.03)
+
+
+def test_a_model_without_a_text_encoder_needs_none(tmp_path: Path) -> None:
+    shutil.copytree(SHIPPED / "small", tmp_path / "mute")
+    shutil.rmtree(tmp_path / "mute" / "text_encoder")
+    assert read_facts(tmp_path / "mute", 64).parameters["text"] == 0
 
 
 def test_a_folder_without_a_part_or_with_a_broken_config_is_named(tmp_path: Path) -> None:
