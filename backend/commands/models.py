@@ -7,6 +7,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backend.errors import UserError
+
 if TYPE_CHECKING:
     from backend.commands.progress_bar import ProgressBar
     from backend.diffusion.registry import ModelEntry
@@ -31,7 +33,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "download",
         help="download a published model and convert it",
         description="Downloads a published model, converts it, and deletes the download. Interrupted,"
-        " the same command goes on where it stopped. HF_ENDPOINT names a mirror, HF_TOKEN a login.",
+        " the same command goes on where it stopped. HF_ENDPOINT names a mirror; HF_TOKEN is a login, or"
+        " what `hf auth login` stored.",
     )
     download.add_argument("name", metavar="NAME", help="mvdream-sd21 or mvdream-sd15")
     download.add_argument("--keep", action="store_true", help="keep the downloaded file")
@@ -138,8 +141,21 @@ def _download(args: argparse.Namespace) -> None:
     with ProgressBar() as bar:
         if (known := KNOWN.get(args.name)) is not None and known.source is not None:
             bar.say(f"{known.title}, from {known.source}. Licence: {known.licence}, {known.licence_url}")
-        folder = install(args.name, _draw(bar), half=args.half, keep=args.keep, config=args.config)
+        try:
+            folder = install(args.name, _draw(bar), half=args.half, keep=args.keep, config=args.config)
+        except UserError as error:
+            raise UserError(f"{error}{_way_on(args.name)}") from error
     _say(f"{args.name}: {folder}")
+
+
+def _way_on(name: str) -> str:
+    """What can be typed after a download that failed."""
+    from backend.diffusion.installation import downloaded_bytes
+
+    if not downloaded_bytes(name):
+        return ""
+    away = f"`python -m backend models remove {name}` throws away what is here"
+    return f" The same command tries again; {away}."
 
 
 def _convert(args: argparse.Namespace) -> None:

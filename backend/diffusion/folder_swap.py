@@ -113,7 +113,7 @@ def _check_room(folder: Path, need: int) -> None:
         raise UserError(
             f"The model needs {need / 10**9:.1f} GB on the disk of {folder}, where {free / 10**9:.1f}"
             " GB are free."
-            " Make room, choose another folder, or halve it with 16-bit weights (--half)."
+            " Make room, choose another folder, or keep 16-bit weights, which take half of it."
         )
 
 

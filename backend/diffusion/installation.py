@@ -64,8 +64,7 @@ def install(
             _convert(done.path, out, name, config, half, report, cancelled)
         except UserError as error:
             raise UserError(
-                f"{error} The download is kept for another try; `python -m backend models remove {name}`"
-                " throws it away."
+                f"{error} The download is kept for another try; removing the model throws it away."
             ) from error
         _write_origin(out, done, model)
         if not keep:
@@ -94,7 +93,7 @@ def install_checkpoint(
         if name in folders():
             raise UserError(
                 f"There is a model {name!r} already, in {folders()[name]}. Choose another name, or remove it"
-                f" first with `python -m backend models remove {name}`."
+                " first."
             )
         _convert(checkpoint, out, name, config, half, report, cancelled)
     return out
@@ -191,7 +190,7 @@ def _locked(name: str) -> Iterator[None]:
     except OSError as error:
         raise UserError(
             f"The models folder {models_folder()} can't be written to ({error.strerror or error})."
-            " Set MVDREAM_MODELS to one that can."
+            " Change its permissions, or have the models in another folder (variable MVDREAM_MODELS)."
         ) from error
     if not free:
         raise UserError(

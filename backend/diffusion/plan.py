@@ -88,9 +88,7 @@ class Part:
             )
         cast = tensor.to(dtype)
         if dtype == torch.float16 and not _is_finite(cast):
-            raise UserError(
-                f"{source.key} holds values too large for 16 bits. Keep 32 bits (leave out --half)."
-            )
+            raise UserError(f"{source.key} holds values too large for 16 bits. Keep 32 bits.")
         return cast
 
     def _stored(self, source: Source) -> torch.dtype:

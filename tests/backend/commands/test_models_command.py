@@ -100,6 +100,17 @@ def test_a_refusal_is_one_sentence(hub: HubServer, environment: dict) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_what_can_be_typed_when_a_download_fails(hub: HubServer, environment: dict, home: Path) -> None:
+    partial = home / ".downloads" / "mvdream-sd15" / "abc.partial"
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(b"some")
+    words = command("download", "mvdream-sd15")
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert "(404)" in done.stderr
+    away = "`python -m backend models remove mvdream-sd15` throws away what is here"
+    assert done.stderr.endswith(f"The same command tries again; {away}.\n")
+
+
 def test_list_convert_info_remove(home: Path, capsys: pytest.CaptureFixture) -> None:
     def run(*words: str) -> str:
         assert cli.main(["models", *words]) == 0
