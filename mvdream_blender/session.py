@@ -11,7 +11,7 @@ from .backend_process import BackendProcess
 from .configuration import Configuration, version
 from .connection import Connection
 from .environment import InstallProgress
-from .errors import Cancelled, MVDreamError
+from .errors import Cancelled, MVDreamError, StaysOffline
 from .following import Follower
 from .generation import Deliver, Generation
 from .job import Job, Phase
@@ -162,11 +162,7 @@ class Session:
         """
         self._refuse_second()
         if not self.configuration.online:
-            raise MVDreamError(
-                "The backend's packages come from the internet, and Blender is set to stay offline: allow it "
-                "in Preferences > System > Network > Allow Online Access, then install again.",
-                fix="install",
-            )
+            raise StaysOffline("The backend's packages come from the internet")
         if self.configuration.installed and not self.installed:
             self.refresh()
             raise MVDreamError("Another Blender has installed the backend meanwhile: go ahead.")

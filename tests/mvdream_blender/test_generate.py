@@ -276,6 +276,8 @@ def test_not_installed(addon, monkeypatch):
     assert session().error.fix == "install"
     with pytest.raises(RuntimeError, match="Allow Online Access"):
         bpy.ops.mvdream.install_backend()
+    with pytest.raises(part("errors").StaysOffline):
+        session().install()
 
 
 def test_named_python_that_does_not_exist(addon, monkeypatch, tmp_path):
