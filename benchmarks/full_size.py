@@ -30,6 +30,11 @@ VAE: dict[str, Any] = {
     "layers_per_block": 2,
     "latent_channels": 4,
 }
+UNET_SD15 = {name: value for name, value in UNET.items() if name != "use_linear_projection"} | {
+    "attention_head_dim": 8,
+    "cross_attention_dim": 768,
+}
+"""MVDream's other network, from Stable Diffusion 1.5."""
 TINY_UNET = UNET | {"block_out_channels": (32, 64, 64, 64), "attention_head_dim": (2, 2, 2, 2)}
 TINY_VAE = VAE | {"block_out_channels": (32, 32, 32, 32), "layers_per_block": 1}
 

@@ -33,7 +33,7 @@ from backend.diffusion.model import MultiViewDiffusion
 from backend.diffusion.storage import load
 from backend.distillation import Distillation
 from backend.memory.estimation import estimate
-from backend.memory.facts import ModelFacts, encoder_elements, unet_elements
+from backend.memory.facts import ModelFacts, decoder_elements, encoder_elements, unet_elements
 from backend.radiance.dense_grid import DenseGrid
 from backend.radiance.field import RadianceField
 from backend.radiance.hash_grid import HashGrid, triton_works
@@ -41,21 +41,10 @@ from backend.radiance.normals import surface
 from backend.radiance.occupancy import OccupancyGrid
 from backend.radiance.rendering import render
 from backend.settings import PRESETS
+from benchmarks.full_size import UNET, UNET_SD15, VAE
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_UNET: dict[str, Any] = {
-    "sample_size": 32,
-    "block_out_channels": (320, 640, 1280, 1280),
-    "layers_per_block": 2,
-    "class_embed_type": "projection",
-    "projection_class_embeddings_input_dim": 16,
-}
-FULL_SIZE: dict[str, dict[str, Any]] = {
-    "sd21": _UNET
-    | {"attention_head_dim": (5, 10, 20, 20), "cross_attention_dim": 1024, "use_linear_projection": True},
-    "sd15": _UNET | {"attention_head_dim": 8, "cross_attention_dim": 768},
-}
-
+FULL_SIZE = {"sd21": UNET, "sd15": UNET_SD15}
 
 RECIPES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("draft first", {}),
@@ -126,13 +115,7 @@ def parts(name: str, device: torch.device, dtype: torch.dtype) -> tuple[nn.Modul
     torch.set_default_dtype(dtype)
     with torch.device(device):
         unet = make_multi_view(UNet2DConditionModel(**FULL_SIZE[name]))
-        vae = AutoencoderKL(
-            block_out_channels=(128, 256, 512, 512),
-            layers_per_block=2,
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            sample_size=256,
-        )
+        vae = AutoencoderKL(**VAE)
     torch.set_default_dtype(torch.float32)
     vae.decoder = vae.post_quant_conv = None
     for part in (unet, vae):
@@ -251,13 +234,14 @@ def measure_steps(unet: Any, vae: Any, size: int, itemsize: int) -> None:
     model = MultiViewDiffusion(ModelConfig(name="measured", image_size=size), unet, vae)
     context = torch.randn(2, 1, 77, unet.config.cross_attention_dim, device=model.device)
     widths, levels = vae.config.block_out_channels, len(unet.config.block_out_channels)
-    parameters = {"unet": _count(unet), "vae_encoder": _count(vae), "text": 0}
+    parameters = {"unet": _count(unet), "vae_encoder": _count(vae), "vae_decoder": 0, "text": 0}
     facts = ModelFacts(
         size,
         size >> (len(widths) - 1),
         parameters,
         encoder_elements(widths, vae.config.layers_per_block),
         unet_elements(unet.config.block_out_channels, [unet.config.layers_per_block] * levels),
+        decoder_elements(widths),
     )
     weights = itemsize * (facts.parameters["unet"] + facts.parameters["vae_encoder"])
     for name, changes in RECIPES:
