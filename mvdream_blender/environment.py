@@ -6,31 +6,27 @@ Blender and no other Python is needed.
 """
 
 import contextlib
-import hashlib
-import json
 import logging
-import secrets
 import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
+from .environment_marker import identity, mark, marked, read_json
 from .errors import MVDreamError
 from .hardware import SMI_QUERY, TITLES, Computer, Platform
 from .install_output import InstallProgress, Report, is_not_there, reason
 from .locks import FileLock
 from .processes import ChildProcess, child_environment, log_tail
+from .replacing import Replacement
 from .tasks import Delay, Steps
 from .torch_builds import GB, NEEDED_BYTES, build_for
 
 log = logging.getLogger(__name__)
 
-MARKER = "complete.json"
 # Blender's older Pythons bring a pip that can't report a download's progress. pip.txt pins it.
 PIP = "pip>=24.1"
 REMOVE = "import shutil, sys; shutil.rmtree(sys.argv[1], ignore_errors=True)"
-CLEAR_SECONDS = 5.0
 SMI_SECONDS = 20.0
 # Whether all of it starts, and for which platform the PyTorch is that was found in the end.
 CHECK = """
@@ -70,6 +66,8 @@ class Environment:
         # Downloads go beside the environment and not to /tmp, which may be a small disk in memory. What a
         # killed pip leaves there goes with the old environments.
         self._downloads = folder.with_name(f"{folder.name}.old-downloads")
+        self._replacement = Replacement(folder, self._is_complete)
+        self._lock = folder.with_suffix(".lock")
 
     @property
     def python(self) -> Path:
@@ -81,22 +79,27 @@ class Environment:
     @property
     def ready(self) -> bool:
         """True where it is complete, for these requirements, this Python and this place, on any platform."""
-        marker = _read_json(self.folder / MARKER)
-        identity = self._identity()
-        return {name: marker.get(name) for name in identity} == identity and self.python.exists()
+        return self._is_complete(self.folder)
+
+    def _is_complete(self, where: Path) -> bool:
+        wanted = identity(self.folder, self.requirements)
+        python = where / self.python.relative_to(self.folder)
+        return wanted.items() <= marked(where).items() and python.exists()
 
     @property
     def wanted(self) -> str:
         """The platform it was made for; "" where that is not known."""
-        return str(_read_json(self.folder / MARKER).get("wanted", ""))
+        return str(marked(self.folder).get("wanted", ""))
 
     @property
     def built(self) -> str:
         """The platform that its PyTorch is for, another one where that build could not be had; "" unknown."""
-        return str(_read_json(self.folder / MARKER).get("built", ""))
+        return str(marked(self.folder).get("built", ""))
 
     def install(self, report: Report = lambda progress: None) -> Steps[None]:
         """Make it anew. Closing the steps kills the child processes; what is half made is never used.
+
+        One that is ready comes back where the new one does not become ready.
 
         Raises:
             MVDreamError: no disk space, no network, a package that does not install (with the end of the
@@ -104,7 +107,7 @@ class Environment:
         """
         self._check_surroundings()
         build_for(self.platform, self.computer)
-        lock = FileLock(self.folder.with_suffix(".lock"))
+        lock = FileLock(self._lock)
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             if not lock.acquire():
@@ -120,9 +123,38 @@ class Environment:
         finally:
             lock.release()
 
+    def recover(self) -> None:
+        """Bring back the environment that an installation has set aside and could neither finish nor undo.
+
+        For where Blender died meanwhile, or files were still open. While an installation goes on: nothing.
+        """
+        if not self._replacement.is_left:
+            return
+        lock = FileLock(self._lock)
+        try:
+            if lock.acquire():
+                self._replacement.bring_back()
+        except OSError as error:
+            log.warning("%s can't be brought back: %s", self.folder, error)
+        finally:
+            lock.release()
+
     def _install(self, report: Report) -> Steps[None]:
         progress = InstallProgress()
-        yield from self._clear(progress, report)
+        replacement = self._replacement
+        replacement.bring_back()  # from an installation that nobody could undo
+        yield from replacement.set_aside()
+        try:
+            yield from self._remove_old(progress, report)
+            yield from self._make(progress, report)
+        except BaseException:  # also where the steps are closed
+            replacement.bring_back()
+            raise
+        replacement.settle()
+        yield from self._remove_old(progress, report)
+        report(InstallProgress("Installed", 1.0))
+
+    def _make(self, progress: InstallProgress, report: Report) -> Steps[None]:
         progress.message = "Making a Python environment"
         report(progress)
         python = str(self.python)
@@ -139,8 +171,8 @@ class Environment:
         report(progress)
         found = self.folder / "found.json"
         yield from self._command([python, "-c", CHECK, str(found)], progress, report)
-        self._mark(_read_json(found))
-        report(InstallProgress("Installed", 1.0))
+        place = identity(self.folder, self.requirements)
+        mark(self.folder, read_json(found) | {"wanted": self.platform} | place)
 
     def _install_torch(self, pip: list[str], progress: InstallProgress, report: Report) -> Steps[list[str]]:
         """Install the build of PyTorch for the platform, alone; what it needs comes with all the rest.
@@ -195,26 +227,12 @@ class Environment:
         with self.log_file.open("a", encoding="utf-8") as file:
             file.write(f"{sentence}\n")
 
-    def _clear(self, progress: InstallProgress, report: Report) -> Steps[None]:
-        """Move what is there aside, which takes no time, and have a child process delete its many files."""
-        deadline = time.monotonic() + CLEAR_SECONDS
-        while self.folder.exists():
-            try:
-                (self.folder / MARKER).unlink(missing_ok=True)
-                self.folder.rename(self.folder.with_name(f"{self.folder.name}.old-{secrets.token_hex(4)}"))
-            except OSError as error:
-                # On Windows for as long as a process that is just ending holds a file.
-                if time.monotonic() > deadline:
-                    raise MVDreamError(
-                        f"The environment at {self.folder} can't be replaced: {error.strerror or error}. "
-                        "End what uses it, such as another Blender, then install again.",
-                        fix="install",
-                    ) from None
-                yield Delay(0.25)
-        for old in sorted(self.folder.parent.glob(f"{self.folder.name}.old-*")):
-            progress.message = "Removing the old environment"
+    def _remove_old(self, progress: InstallProgress, report: Report) -> Steps[None]:
+        """Have a child process delete the many files of what nobody wants."""
+        for old in self._replacement.old:
+            progress.message, progress.fraction = "Removing the old environment", None
             report(progress)
-            yield from self._command([str(self.base_python), "-I", "-c", REMOVE, str(old)], progress, report)
+            yield from self._run([str(self.base_python), "-I", "-c", REMOVE, str(old)], progress, report)
 
     def _command(self, command: list[str], progress: InstallProgress, report: Report) -> Steps[None]:
         if (yield from self._run(command, progress, report)):
@@ -265,26 +283,3 @@ class Environment:
     def _failure(self) -> str:
         tail = log_tail(self.log_file)
         return f"{reason(tail, self.base_python)}\nThe end of {self.log_file}:\n{tail}"
-
-    def _identity(self) -> dict[str, str]:
-        try:
-            packages = hashlib.sha256(self.requirements.read_bytes()).hexdigest()
-        except OSError:
-            packages = ""
-        # A venv does not survive being moved or copied to another Blender's folder, so the place counts too.
-        version = ".".join(map(str, sys.version_info[:2]))
-        return {"requirements": packages, "folder": str(self.folder), "python": version}
-
-    def _mark(self, found: dict[str, Any]) -> None:
-        beside = self.folder / (MARKER + ".new")
-        beside.write_text(json.dumps(found | {"wanted": self.platform} | self._identity()), encoding="utf-8")
-        beside.replace(self.folder / MARKER)
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    """The object in a file, an empty one where it is missing or damaged."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
