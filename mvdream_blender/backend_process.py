@@ -6,12 +6,14 @@ attaches to it. With nothing to do it ends by itself.
 """
 
 import logging
+import os
 import secrets
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import backend_ending as ending
+from . import models_folder
 from .announcement import Announcement
 from .client import Client
 from .errors import BackendDied, MVDreamError, Refused, Unreachable
@@ -223,6 +225,9 @@ class BackendProcess:
             "PYTHONPATH": str(self.source),
             "PYTHONPYCACHEPREFIX": str(self.data / "bytecode"),
         }
+        if os.environ.get(models_folder.VARIABLE):
+            # Absolute: the backend stands in another folder than Blender.
+            settings[models_folder.VARIABLE] = str(models_folder.models_folder())
         try:
             self.data.mkdir(parents=True, exist_ok=True)
             if self.log_file.exists() and self.log_file.stat().st_size > LARGEST_LOG:

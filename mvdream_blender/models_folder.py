@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from .errors import MVDreamError
 from .models import KNOWN, Model, in_order
 
 VARIABLE = "MVDREAM_MODELS"
@@ -22,9 +23,21 @@ _UNFINISHED = (".part", ".partial", ".tmp")
 
 
 def models_folder() -> Path:
-    """Where the backend that this Blender starts keeps its models. It may not exist yet."""
+    """Where the backend that this Blender starts keeps its models, absolute. It may not exist yet.
+
+    Raises:
+        MVDreamError: the user whose folder MVDREAM_MODELS names does not exist, or nobody has a home.
+    """
     chosen = os.environ.get(VARIABLE)
-    return Path(chosen).expanduser() if chosen else _cache_folder() / "mvdream-blender" / "models"
+    try:
+        if chosen:
+            return Path(chosen).expanduser().absolute()
+        return _cache_folder() / "mvdream-blender" / "models"
+    except RuntimeError:
+        named = f"the variable {VARIABLE} is {chosen!r}" if chosen else "there is no home folder"
+        raise MVDreamError(
+            f"There is no folder for models: {named}. Set {VARIABLE} to a folder, then start Blender again."
+        ) from None
 
 
 def look(folder: Path) -> tuple[Model, ...]:

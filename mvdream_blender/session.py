@@ -11,11 +11,11 @@ from .backend_process import BackendProcess
 from .configuration import Configuration, version
 from .connection import Connection
 from .environment import InstallProgress
-from .errors import Cancelled, MVDreamError, StaysOffline
+from .errors import Cancelled, MVDreamError
 from .following import Follower
 from .generation import Deliver, Generation
 from .job import Job, Phase
-from .library import Library
+from .library import LIST, Library
 from .pending import PendingJob, PendingJobs, Place
 from .tasks import Steps, Task
 from .viewing import Viewing, Views
@@ -52,7 +52,7 @@ class Session:
         self.doing: Doing = ""
         self._follower: Follower | None = None
         self._task: Task[Any] | None = None
-        self.library = Library(lambda: self._connection, self._surroundings, self._changed)
+        self.library = Library(lambda: self.connection, self._surroundings, self.changed)
         self.refresh()
 
     @property
@@ -72,12 +72,17 @@ class Session:
 
     def refresh(self) -> None:
         """Look at the disk again: what is installed, and which jobs were left behind."""
+        if not self.busy:
+            self.configuration.environment.recover()
         self.installed = self.configuration.installed
         self.advice = self.configuration.advice
         self.unfinished = [] if self.busy else self._pending.orphans()
         self.backend.look()
-        self.library.look()
-        self._changed()
+        try:
+            self.library.look()
+        except MVDreamError as error:
+            self.library.errors[LIST] = error
+        self.changed()
 
     def generate(self, settings: dict[str, Any], place: Place) -> None:
         """Start a job.
@@ -93,7 +98,7 @@ class Session:
         Raises:
             MVDreamError: something is under way already.
         """
-        self._refuse_second()
+        self.refuse_second()
         viewing = Viewing(job=Job(str(settings.get("prompt", "")), dict(settings)), **self._surroundings())
         self._follow("views", viewing, self._views_steps(viewing))
 
@@ -116,58 +121,20 @@ class Session:
             place = replace(place, scene_uid=0)  # it was another Blender's
         self._begin(job, place, True, restart)
 
-    def restart(self) -> None:
-        """End the backend, start it anew, and go on with the job that this Blender lost with it.
-
-        Raises:
-            MVDreamError: something is under way already.
-        """
-        self._refuse_second()
-        lost = self.job.id if self.job and self.error and self.error.fix == "restart" else None
-        pending = next((pending for pending in self.unfinished if pending.id == lost), None)
-        if pending is not None:
-            self.pick_up(pending, restart=True)
-        else:
-            self._start("connect", self._connection.open(restart=True))
-
-    def stop_backend(self) -> None:
-        """End the backend, also one that an earlier Blender left.
-
-        Raises:
-            MVDreamError: something is under way already.
-        """
-        self._refuse_second()
-        self._start("stop", self._connection.end_backend())
-
     def forget(self, pending: PendingJob) -> None:
         """Leave a job behind for good. The backend deletes it now if it runs, else before all other work.
 
         Raises:
             MVDreamError: something is under way already, or the wish can't be noted.
         """
-        self._refuse_second()
+        self.refuse_second()
         try:
             self._pending.discard(pending)
         except OSError as error:
             raise MVDreamError(
                 f"{self._pending.folder} can't be written: {error.strerror or error}."
             ) from None
-        self._start("discard", self._connection.discard())
-
-    def install(self) -> None:
-        """Start making the backend's environment.
-
-        Raises:
-            MVDreamError: something is under way already, or Blender is set to stay offline.
-        """
-        self._refuse_second()
-        if not self.configuration.online:
-            raise StaysOffline("The backend's packages come from the internet")
-        if self.configuration.installed and not self.installed:
-            self.refresh()
-            raise MVDreamError("Another Blender has installed the backend meanwhile: go ahead.")
-        self.installing = InstallProgress()
-        self._start("install", self._install_steps())
+        self.start("discard", self.connection.discard())
 
     def cancel(self) -> None:
         """Stop what is under way: at once before the backend knows of the job, else by asking the backend."""
@@ -176,7 +143,7 @@ class Session:
         if self.making and self._follower is not None:
             if self._follower.submitted:
                 self._follower.job.cancel_asked = True
-                self._changed()
+                self.changed()
                 return
             self._follower.job.phase = Phase.CANCELLED
         self._task.close()
@@ -216,15 +183,11 @@ class Session:
         else:
             self.backend.stop()
 
-    @property
-    def _pending(self) -> PendingJobs:
-        return PendingJobs(self.configuration.user_folder / "pending")
-
-    @property
-    def _connection(self) -> Connection:
-        return Connection(self.configuration, self.backend, self._pending, self.library.update)
-
-    def _refuse_second(self) -> None:
+    def refuse_second(self) -> None:
+        """
+        Raises:
+            MVDreamError: something is under way already.
+        """
         if self.doing == "install":
             raise MVDreamError("The backend is being installed. Try again when that is done.")
         if self.doing in ("connect", "stop", "discard"):
@@ -234,19 +197,41 @@ class Session:
                 f'MVDream is still making "{self.job.prompt}". Wait for it, or cancel it first.'
             )
 
+    def start(self, doing: Doing, steps: Steps[Any]) -> None:
+        """Have `tick` drive the steps from now on; nothing may be under way."""
+        self.error = None
+        self.doing = doing
+        self._task = Task(steps)
+        self.changed()
+
+    def changed(self) -> None:
+        """There is something new to show."""
+        self.revision += 1
+
+    @property
+    def connection(self) -> Connection:
+        """The way to the backend as the preferences name it now."""
+        return Connection(self.configuration, self.backend, self._pending, self.library.update)
+
+    # Inside
+
+    @property
+    def _pending(self) -> PendingJobs:
+        return PendingJobs(self.configuration.user_folder / "pending")
+
     def _surroundings(self) -> dict[str, Any]:
         """What every follower of a job needs."""
         remote = self.configuration.remote_url
         return {
             "folder": self.configuration.user_folder,
             "pending": self._pending,
-            "changed": self._changed,
+            "changed": self.changed,
             "backend": None if remote else self.backend,
             "remote": remote,
         }
 
     def _begin(self, job: Job, place: Place, pick_up: bool = False, restart: bool = False) -> None:
-        self._refuse_second()
+        self.refuse_second()
         generation = Generation(job=job, place=place, deliver=self.deliver, **self._surroundings())
         self.object_name = ""
         self._follow("generate", generation, self._generation_steps(generation, pick_up, restart))
@@ -255,30 +240,15 @@ class Session:
         self.unfinished = []
         self._follower = follower
         self.job = follower.job
-        self._start(doing, steps)
-
-    def _start(self, doing: Doing, steps: Steps[Any]) -> None:
-        self.error = None
-        self.doing = doing
-        self._task = Task(steps)
-        self._changed()
+        self.start(doing, steps)
 
     def _generation_steps(self, generation: Generation, pick_up: bool, restart: bool) -> Steps[str]:
-        client = yield from self._connection.open(restart)
+        client = yield from self.connection.open(restart)
         return (yield from (generation.pick_up(client) if pick_up else generation.submit(client)))
 
     def _views_steps(self, viewing: Viewing) -> Steps[None]:
-        client = yield from self._connection.open()
+        client = yield from self.connection.open()
         self.views = yield from viewing.submit(client)
-
-    def _install_steps(self) -> Steps[None]:
-        def report(progress: InstallProgress) -> None:
-            self.installing = progress
-            self._changed()
-
-        # A running one holds its files open, and Windows does not replace open files.
-        yield from self._connection.end_backend()
-        yield from self.configuration.environment.install(report)
 
     def _end(self) -> None:
         self._task = None
@@ -291,6 +261,3 @@ class Session:
             self.job.phase = Phase.FAILED
         self.error = error
         self._end()
-
-    def _changed(self) -> None:
-        self.revision += 1

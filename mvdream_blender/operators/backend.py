@@ -5,7 +5,7 @@ import logging
 
 import bpy
 
-from .. import runtime
+from .. import runtime, upkeep
 from ..session import Session
 from .waiting import begin
 
@@ -28,7 +28,7 @@ class MVDREAM_OT_install_backend(_IdleOperator, bpy.types.Operator):
     bl_label = "Install Backend"
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
-        return begin(self, lambda session: session.install(), _log_installation)
+        return begin(self, upkeep.install, _log_installation)
 
 
 class MVDREAM_OT_restart_backend(_IdleOperator, bpy.types.Operator):
@@ -38,7 +38,7 @@ class MVDREAM_OT_restart_backend(_IdleOperator, bpy.types.Operator):
     bl_label = "Restart Backend"
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
-        return begin(self, lambda session: session.restart())
+        return begin(self, upkeep.restart)
 
 
 class MVDREAM_OT_stop_backend(_IdleOperator, bpy.types.Operator):
@@ -48,7 +48,7 @@ class MVDREAM_OT_stop_backend(_IdleOperator, bpy.types.Operator):
     bl_label = "Stop Backend"
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
-        return begin(self, lambda session: session.stop_backend())
+        return begin(self, upkeep.stop)
 
 
 def _log_installation(session: Session) -> None:
