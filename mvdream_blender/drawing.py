@@ -5,6 +5,7 @@ import bpy
 
 from . import wrapping
 from .errors import MVDreamError
+from .install_output import InstallProgress
 
 # An error's remedy -> the operator that is it.
 _FIXES = {"install": "mvdream.install_backend", "restart": "mvdream.restart_backend"}
@@ -28,6 +29,14 @@ def draw_error(layout: bpy.types.UILayout, error: MVDreamError, letters: int) ->
         box.operator("screen.userpref_show", text="Open Preferences > System").section = "SYSTEM"
     elif error.fix:
         box.operator(_FIXES[error.fix])
+
+
+def draw_installation(layout: bpy.types.UILayout, progress: InstallProgress, letters: int) -> None:
+    """How far the installation of the backend is, with the button that stops it."""
+    draw_lines(layout, progress.message, letters)
+    if progress.fraction is not None:
+        layout.progress(factor=progress.fraction, text=f"{round(progress.fraction * 100)} %")
+    layout.operator("mvdream.cancel", icon="CANCEL")
 
 
 def letters(context: bpy.types.Context) -> int:

@@ -8,7 +8,7 @@ import bpy
 
 from . import model_choice, pictures, runtime
 from .draw_models import draw_missing
-from .drawing import draw_error, draw_lines, letters
+from .drawing import draw_error, draw_installation, draw_lines, letters
 from .session import Session
 from .viewing import Views
 
@@ -61,7 +61,7 @@ class MVDREAM_PT_backend(_Sidebar, bpy.types.Panel):
         text, icon, button = backend_state(session)
         draw_lines(layout, text, letters(context), icon)
         if session.doing == "install" and session.installing is not None:
-            _draw_installation(layout, session, letters(context))
+            draw_installation(layout, session.installing, letters(context))
         elif button:
             layout.operator(button)
         if session.advice and not session.busy:
@@ -159,16 +159,6 @@ def _draw_views(
     row.label(text=f"Seed {views.seed}")
     if views.seed != inputs.seed:
         row.operator("mvdream.use_seed")
-
-
-def _draw_installation(layout: bpy.types.UILayout, session: Session, width: int) -> None:
-    progress = session.installing
-    if progress is None:
-        return
-    draw_lines(layout, progress.message, width)
-    if progress.fraction is not None:
-        layout.progress(factor=progress.fraction, text=f"{round(progress.fraction * 100)} %")
-    layout.operator("mvdream.cancel", icon="CANCEL")
 
 
 def _draw_unfinished(layout: bpy.types.UILayout, session: Session, width: int) -> None:

@@ -4,7 +4,7 @@
 import bpy
 
 from .draw_models import draw_models
-from .drawing import letters
+from .drawing import draw_error, draw_installation, letters
 
 ADDON = __package__
 COMPUTE = (
@@ -72,6 +72,10 @@ class MVDREAM_AP_preferences(bpy.types.AddonPreferences):
         buttons.operator("mvdream.stop_backend")
         session = runtime.peek()
         if session is not None:
+            if session.doing == "install" and session.installing is not None:
+                draw_installation(layout, session.installing, max(20, letters(context) - 6))
+            if session.error is not None:
+                draw_error(layout, session.error, max(20, letters(context) - 9))
             # Boxes in a box: their borders take some letters.
             draw_models(layout, session.library, max(20, letters(context) - 12))
 

@@ -11,11 +11,10 @@ from .presets import DEFAULT_PRESET, LARGEST_SEED, PRESETS
 class MVDREAM_PG_settings(bpy.types.PropertyGroup):
     """The panel's inputs. What is going on is in the session and never in the file."""
 
-    prompt: bpy.props.StringProperty(
-        name="Prompt", description="What to make, such as: a red mug", maxlen=300
-    )
+    # Without maxlen, which would count bytes and cut without a word: the backend says what is too long.
+    prompt: bpy.props.StringProperty(name="Prompt", description="What to make, such as: a red mug")
     negative_prompt: bpy.props.StringProperty(
-        name="Negative Prompt", description="What to keep away from. Empty: what suits the model", maxlen=300
+        name="Negative Prompt", description="What to keep away from. Empty: what suits the model"
     )
     seed: bpy.props.IntProperty(
         name="Seed",
