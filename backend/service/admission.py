@@ -13,6 +13,7 @@ from backend.errors import UserError
 from backend.hub.local import is_in_hub_cache
 from backend.hub.progress import format_bytes
 from backend.settings.request import Request
+from backend.views_settings import ViewsSettings
 
 MIN_FREE_BYTES = 500 * 10**6
 
@@ -27,7 +28,12 @@ def admit(settings: Request | DownloadSettings, data_dir: Path) -> None:
         _admit_download(settings)
         return
     name = certain_model(settings.model)
-    tokenizer = find_model(name).tokenizer() if name else None
+    model = find_model(name) if name else None
+    if model is not None:
+        model.require_text_encoder()
+        if isinstance(settings, ViewsSettings):
+            settings.check_for(model.config)
+    tokenizer = model.tokenizer() if model else None
     if tokenizer is not None:
         tokenizer.encode(settings.prompt)
         tokenizer.encode(settings.negative_prompt or "", allow_empty=True)

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from backend import __version__
 from backend.default_model import AUTO, PUBLISHED
-from backend.diffusion import installation
+from backend.diffusion import installation, registry
 from backend.errors import UserError
 from backend.service import admission, files, model_list
 from backend.service.jobs import Job, Status
@@ -210,7 +210,16 @@ def _needs(job: Job, name: str) -> bool:
     if job.kind == DOWNLOAD:
         return job.settings.get("name") == name
     model = job.settings.get("model", AUTO)
-    return model == name or (model == AUTO and name == PUBLISHED)
+    return model == name or (model == AUTO and name == PUBLISHED) or _is_folder_of(model, name)
+
+
+def _is_folder_of(path: str, name: str) -> bool:
+    """Whether a job's model is a path, and one to the folder of the installed model."""
+    try:
+        place = Path(path).expanduser()
+        return place.is_absolute() and place.resolve() == (registry.models_folder() / name).resolve()
+    except (OSError, RuntimeError):  # no home for "~nobody", a ring of links
+        return False
 
 
 async def _bad_request(request: Request, error: Exception) -> JSONResponse:

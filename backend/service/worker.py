@@ -59,7 +59,7 @@ class Channel:
             Cancelled: nobody listens any more.
         """
         stage, sent = self._last
-        complete = progress.step == progress.steps
+        complete = progress.steps > 0 and progress.step == progress.steps
         nothing_new = progress.stage == stage and not complete and not progress.preview
         if nothing_new and time.monotonic() - sent < REPORT_INTERVAL:
             return
