@@ -59,7 +59,9 @@ class _Download:
     def __init__(
         self, file: HubFile, folder: Path, report: Report, cancelled: Callable[[], bool], patience: Patience
     ) -> None:
-        if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        from huggingface_hub import constants
+
+        if constants.HF_HUB_OFFLINE:
             raise UserError(offline_sentence(file))
         self.file, self.folder = file, folder
         self.report, self.cancelled, self.patience = report, cancelled, patience

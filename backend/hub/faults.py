@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -92,8 +93,11 @@ def explain(error: Exception, file: HubFile, hub: Hub) -> str | None:
 
 def offline_sentence(file: HubFile) -> str:
     """What to say when a download is wanted and offline mode forbids it."""
+    # The library asks the second one only where the first says nothing.
+    names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    name = next((name for name in names if os.environ.get(name)), names[0])
     return (
-        f"{file} is not on this computer and HF_HUB_OFFLINE forbids the download. Unset it; or get the file"
+        f"{file} is not on this computer and {name} forbids the download. Unset it; or get the file"
         " on another computer, and convert it here."
     )
 

@@ -26,7 +26,10 @@ _CHECKSUM = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Announced:
-    """What the hub says of a file. checksum: sha256 of a large file, git's sha1 of a small one, in hex."""
+    """What the hub says of a file.
+
+    url: of the file in that commit. checksum: sha256 of a large file, git's sha1 of a small one, in hex.
+    """
 
     url: str
     size: int
@@ -77,6 +80,8 @@ class Hub:
         checksum = (answer.etag or "").lower()
         if answer.commit_hash is None or answer.size is None or not _CHECKSUM.fullmatch(checksum):
             raise NotAHub
+        # The file of that commit, whatever the branch is moved to between two pieces of it.
+        url = hf_hub_url(file.repository, file.name, revision=answer.commit_hash, endpoint=self.endpoint)
         return Announced(url, answer.size, checksum, answer.commit_hash)
 
     def open(self, url: str, position: int) -> Transfer:

@@ -55,8 +55,9 @@ def isolate(monkeypatch: pytest.MonkeyPatch, endpoint: str, folder: Path) -> Non
 
     monkeypatch.setenv("HF_ENDPOINT", endpoint)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE"):
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(folder / "no-token"))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub-cache"))
@@ -77,6 +78,7 @@ class HubServer:
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files = files
+        self.committed = files  # what COMMIT has: the same, until a test lets the branch move on
         self.manners = Manners()
         self.requests: list[Request] = []
         self.closing = threading.Event()
@@ -121,8 +123,10 @@ class _Handler(BaseHTTPRequestHandler):
         in_store = self.path.startswith("/store/")
         if manners.token and not in_store and token != f"Bearer {manners.token}":
             return self._refuse(401)
-        name = self.path.removeprefix("/store/").removeprefix("/").replace("/resolve/main/", "/")
-        content = hub.files.get(name)
+        pinned = f"/resolve/{COMMIT}/" in self.path
+        name = self.path.removeprefix("/store/").removeprefix("/")
+        name = name.replace("/resolve/main/", "/").replace(f"/resolve/{COMMIT}/", "/")
+        content = (hub.committed if pinned else hub.files).get(name)
         if content is None:
             return self._refuse(404)
         announced = {

@@ -7,8 +7,11 @@ import errno
 import hashlib
 import io
 import logging
+import os
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -296,16 +299,66 @@ def test_a_token_that_cannot_be_one_is_told(
     assert "söcret" not in str(caught.value)
 
 
-def test_offline_mode_asks_nobody(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def go_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the library does when it is imported with the variable set."""
+    from huggingface_hub import constants
+
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(UserError, match=r"HF_HUB_OFFLINE forbids.*convert it here"):
-        fetch(tmp_path)
-    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+
+def test_offline_mode_asks_nobody(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        go_offline(patch)
+        with pytest.raises(UserError, match=r"HF_HUB_OFFLINE forbids.*convert it here"):
+            fetch(tmp_path)
     fetch(tmp_path)
     hub.requests.clear()
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    go_offline(monkeypatch)
     assert fetch(tmp_path).path.read_bytes() == CONTENT
     assert hub.requests == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"HF_HUB_OFFLINE": "yes", "TRANSFORMERS_OFFLINE": "1"}, "HF_HUB_OFFLINE"),
+        ({"HF_HUB_OFFLINE": "", "TRANSFORMERS_OFFLINE": "1"}, "TRANSFORMERS_OFFLINE"),
+    ],
+)
+def test_the_variable_that_forbids_it_is_named(
+    hub: HubServer, tmp_path: Path, variables: dict[str, str], named: str
+) -> None:
+    code = (
+        "import sys; from pathlib import Path; from backend.hub.download import download\n"
+        "from backend.errors import UserError; from tests.backend.hub.hub_server import FILE\n"
+        "try:\n    download(FILE, Path(sys.argv[1]), lambda *report: None, lambda: False)\n"
+        "except UserError as error:\n    print(error)"
+    )
+    environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), **variables}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "file")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"{named} forbids the download" in done.stdout
+    assert hub.requests == []
+
+
+def test_pieces_are_all_of_the_announced_commit(hub: HubServer, tmp_path: Path) -> None:
+    """The branch moves on, to another file of the same size, while the connection is broken."""
+    hub.committed, name = dict(hub.files), str(FILE)
+    hub.manners.break_at = [100_000]
+
+    def report(message: str, done: int, total: int) -> None:
+        if "attempt" in message:
+            hub.files[name] = bytes(reversed(CONTENT))
+
+    assert fetch(tmp_path, report).path.read_bytes() == CONTENT
+    assert hub.files[name] != CONTENT
+    assert hub.ranges() == [None, "bytes=100000-"]
 
 
 def test_what_another_program_downloaded_is_used(
@@ -320,7 +373,7 @@ def test_what_another_program_downloaded_is_used(
     blob = home / "blobs" / checksum
     blob.write_bytes(CONTENT)
     (home / "snapshots" / COMMIT / "model.pt").symlink_to(blob)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    go_offline(monkeypatch)
     done = fetch(tmp_path / "own")
     assert done.path == blob
     assert (done.commit, done.checksum, done.size) == (COMMIT, checksum, 300_000)
