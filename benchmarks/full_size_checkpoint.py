@@ -140,11 +140,11 @@ def use(folder: Path, device: str, steps: int, preset: str) -> dict[str, Any]:
     dtype = pick_dtype(place, 256)
     fit = plan(folder, 256, PRESETS[preset].numbers, place, dtype)
     numbers = fit.numbers
-    found: dict[str, Any] = {"device": str(place), "dtype": str(model.dtype), "preset": preset}
+    found: dict[str, Any] = {"device": str(place), "dtype": str(dtype), "preset": preset}
     found["made_smaller"] = list(fit.sentences)
     model = load_model(folder, place, dtype, unet_dtype=pick_unet_dtype(place, dtype))
     contexts = model.encode_prompts(["a red mug", ""]).split(1)
-    for stage, first in (("stage 1", 0), ("stage 2", numbers.steps - 1)):
+    for stage, first in (("stage 1", 0), ("stage 2", numbers.steps - steps)):
         distillation = Distillation(model, *contexts, numbers, seed=0)
         distillation.step_number = first
         seconds = []
