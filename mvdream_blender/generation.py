@@ -2,16 +2,17 @@
 """The story of one generation: submit, follow, fetch the mesh, put it in the scene. Never imports bpy."""
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from .client import Client
-from .errors import Cancelled, MVDreamError, Refused
+from .errors import Cancelled, MVDreamError, Refused, Unreachable
 from .following import Follower, write
 from .job import Job, Phase
-from .pending import Place
+from .pending import PendingJob, Place
 from .tasks import Steps
 
 log = logging.getLogger(__name__)
@@ -64,10 +65,10 @@ class Generation(Follower):
     def _follow(self, client: Client) -> Steps[str]:
         yield from self.watch(client)
         if self.job.phase is Phase.CANCELLED or self.job.cancel_asked:
-            self._give_up()
+            yield from self._give_up(client)
         if self.job.phase is Phase.FAILED:
             if not self.job.resumable:
-                self.pending.remove(self.job.id)
+                yield from self._discard(client)
             raise MVDreamError(self.job.error or "The backend could not make the object and did not say why.")
         mesh = yield from self._fetch_mesh(client)
         self.job.message = ""
@@ -75,7 +76,7 @@ class Generation(Follower):
         try:
             name = yield from self.deliver(mesh, self.job, self.place)
         except Cancelled:
-            self._give_up()
+            yield from self._give_up(client)
         self.pending.remove(self.job.id)
         self.job.phase = Phase.DONE
         self.job.fraction = 1.0
@@ -90,10 +91,25 @@ class Generation(Follower):
             # The object still comes, as long as this Blender lives.
             log.warning("Job %s can't be noted: %s", self.job.id, error)
 
-    def _give_up(self) -> NoReturn:
-        self.pending.remove(self.job.id)
+    def _give_up(self, client: Client) -> Steps[NoReturn]:
         self.job.phase = Phase.CANCELLED
+        yield from self._discard(client)
         raise Cancelled("Cancelled.")
+
+    def _discard(self, client: Client) -> Steps[None]:
+        """Nobody can use the job any more: nothing of it stays, here or with the backend."""
+        note = PendingJob(self.job.id, self.job.prompt, self.place, os.getpid(), self.remote)
+        try:
+            self.pending.discard(note)
+        except OSError as error:
+            log.warning("Job %s can't be noted for deletion: %s", self.job.id, error)
+            self.pending.remove(self.job.id)
+        try:
+            yield from client.delete(self.job.id)
+        except (Unreachable, Refused) as error:
+            log.info("Job %s is deleted at the next connection: %s", self.job.id, error)
+        else:
+            self.pending.settle(self.job.id)
 
     def _fetch_mesh(self, client: Client) -> Steps[Path]:
         if MESH not in self.job.files:

@@ -74,6 +74,7 @@ def test_the_backends_sentences_reach_the_script(addon, prompt, message):
     assert len(bpy.data.objects) == 0
     assert not session().busy
     assert session().unfinished == []
+    assert left_with_the_backend() == []
 
 
 def test_a_failed_job_can_be_resumed(addon):
@@ -117,7 +118,33 @@ def test_cancel_reaches_the_backend(addon):
         runtime.finish(30)
     assert session().job.phase is part("job").Phase.CANCELLED
     assert session().unfinished == []
+    assert left_with_the_backend() == []
     assert session().error is None
+
+
+def left_with_the_backend():
+    """Jobs that the backend keeps, and those it has still to delete."""
+    folder = session().backend.data
+    return [file.name for file in folder.glob("job*.json")] + session()._pending.discarded()
+
+
+def test_a_cancelled_job_that_can_not_be_deleted_at_once_is_deleted_later(addon, monkeypatch):
+    def refuse(self, identifier):
+        raise part("errors").Refused("The job is running.", 409)
+        yield
+
+    delete = part("client").Client.delete
+    session().generate({"prompt": "slow one"}, part("pending").Place())
+    runtime_steps(lambda: session().job.fraction == 0.5)
+    monkeypatch.setattr(part("client").Client, "delete", refuse)
+    bpy.ops.mvdream.cancel()
+    with pytest.raises(part("errors").Cancelled):
+        part("runtime").finish(30)
+    assert session().unfinished == []
+    assert left_with_the_backend() == ["job1.json", "job1"]
+    monkeypatch.setattr(part("client").Client, "delete", delete)
+    addon.generate("a red mug", timeout=60)
+    assert left_with_the_backend() == []
 
 
 def test_timeout_cancels(addon):
@@ -277,7 +304,7 @@ def test_not_installed(addon, monkeypatch):
     with pytest.raises(RuntimeError, match="Allow Online Access"):
         bpy.ops.mvdream.install_backend()
     with pytest.raises(part("errors").StaysOffline):
-        session().install()
+        part("upkeep").install(session())
 
 
 def test_named_python_that_does_not_exist(addon, monkeypatch, tmp_path):
@@ -387,6 +414,7 @@ def test_cancel_while_it_waits_for_the_hand(addon, monkeypatch):
     with pytest.raises(part("errors").Cancelled):
         part("runtime").finish(30)
     assert session().unfinished == []
+    assert left_with_the_backend() == []
     assert len(bpy.data.objects) == 0
 
 
