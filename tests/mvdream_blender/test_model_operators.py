@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,8 +41,11 @@ def library():
 
 
 def until(condition):
+    limit = time.monotonic() + 60
     while not condition():
         assert session().tick() | library().tick() or condition()
+        assert time.monotonic() < limit
+        time.sleep(0.01)
 
 
 def installed():

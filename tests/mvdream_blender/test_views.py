@@ -4,6 +4,7 @@
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,11 @@ def session():
 
 
 def until(condition):
+    limit = time.monotonic() + 60
     while not condition():
-        assert session().tick()
+        assert session().tick(), session().error
+        assert time.monotonic() < limit
+        time.sleep(0.01)
 
 
 def test_operator_blocks_until_the_pictures_are_there(addon, capfd):
@@ -173,14 +177,19 @@ def test_views_that_were_under_way_when_blender_ended_are_deleted_by_the_next(ad
     assert [file.name for file in session().backend.data.glob("job1.*")] == ["job1.deleted"]
 
 
-def test_a_new_seed_is_drawn_within_bounds_and_can_be_undone(addon, monkeypatch):
-    inputs = bpy.context.scene.mvdream
-    drawn = set()
+def test_a_new_seed_is_drawn_within_bounds_and_can_be_undone(addon):
+    bpy.context.scene.mvdream.seed = 8
+    bpy.ops.ed.undo_push(message="before")
+    drawn = []
     for _ in range(3):
-        assert bpy.ops.mvdream.new_seed() == {"FINISHED"}
-        drawn.add(inputs.seed)
-    assert len(drawn) == 3
+        # With undo, as a button calls it.
+        assert bpy.ops.mvdream.new_seed("EXEC_DEFAULT", True) == {"FINISHED"}
+        drawn.append(bpy.context.scene.mvdream.seed)
+    assert len(set(drawn)) == 3
     assert all(0 <= seed < 2**31 for seed in drawn)
+    for before in (drawn[1], drawn[0], 8):
+        bpy.ops.ed.undo()
+        assert bpy.context.scene.mvdream.seed == before
 
 
 @pytest.mark.slow
