@@ -39,8 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(arguments.run(arguments))
     except UserError as error:
         return _complain(str(error), EXIT_USER)
-    except (Cancelled, KeyboardInterrupt):
-        return _complain("Stopped.", EXIT_CANCELLED)
+    except (Cancelled, KeyboardInterrupt) as stop:
+        return _complain(str(stop) or "Stopped.", EXIT_CANCELLED)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "backend":
             log.exception("A part of the backend is missing")

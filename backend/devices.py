@@ -155,7 +155,7 @@ def _check_cuda(name: str, index: int) -> None:
         if not (torch.version.cuda or torch.version.hip):
             raise UserError(
                 f"The device {name!r} is not there: PyTorch here is the build for processors only. "
-                "`python -m backend doctor` tells how to get another one; until then choose 'auto' or 'cpu'."
+                "`python -m backend doctor` tells what is missing; until then choose 'auto' or 'cpu'."
             )
         raise UserError(
             f"The device {name!r} is not there: PyTorch sees no CUDA GPU. Choose 'auto' or 'cpu'; "

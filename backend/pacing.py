@@ -9,6 +9,9 @@ from itertools import accumulate
 
 from backend.progress import Progress
 
+TELLING_STEPS = 3
+TELLING_SECONDS = 10.0
+
 Report = Callable[[Progress], None]
 
 # Shares of a typical job's time, in order. Only the bar's evenness depends on them.
@@ -56,7 +59,9 @@ class Pacer:
 
     def _left(self, step: int, steps: int, now: float) -> float | None:
         taken = step - self._first_step
-        if self._stage != self._longest or taken < 3:
+        # The first steps of a fast job say little; those of a slow one are worth telling.
+        few = taken < TELLING_STEPS and now - self._entered < TELLING_SECONDS
+        if self._stage != self._longest or taken < 1 or few:
             return None
         a_step = (now - self._entered) / taken
         share = self._shares[self._longest]

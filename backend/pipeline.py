@@ -39,7 +39,7 @@ class Result:
         preview: a picture of the field.
         faces: triangles of the mesh.
         seconds: time of each stage.
-        notes: sentences on what was made smaller than asked for, so that it fits into memory.
+        notes: sentences on what was made smaller than asked for, so that it fits, or will have taken long.
     """
 
     mesh: Path
@@ -66,14 +66,14 @@ def generate(
 
     Raises:
         UserError: the folder, the model, the device or a word of the prompt is at fault.
-        Cancelled: `cancelled` said so. The checkpoint stays.
+        Cancelled: `cancelled` said so. A checkpoint of this very step stays.
     """
     pace = Pacer(report)
     folder = prepare_folder(Path(folder))
-    write_text(folder / SETTINGS, settings.model_dump_json(indent=1, exclude_none=True))
 
     pace("load", message="Loading the model")
     distillation, notes = _start(settings, pace)
+    write_text(folder / SETTINGS, settings.model_dump_json(indent=1, exclude_none=True))
     numbers = distillation.numbers
     identity = _identity(settings, distillation)
     if distillation.resume(folder / CHECKPOINT, identity):
@@ -100,12 +100,14 @@ def generate(
 def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, tuple[str, ...]]:
     """Loads the model, encodes the prompts once, and lets the text encoder go.
 
-    Returns what will be optimised, and sentences on what was made smaller for the memory there is.
+    Returns what will be optimised, and sentences for the user: what was made smaller for the memory there is,
+    and what will take long.
     """
     from backend.diffusion.config import read_config
     from backend.diffusion.storage import load
     from backend.distillation import Distillation
     from backend.memory.planning import plan
+    from backend.recipe import kind_of_encoding
 
     device = pick_device(settings.device)
     make_current(device)
@@ -113,16 +115,19 @@ def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, tuple
     config = read_config(resolve(name))
     dtype = pick_dtype(device, config.image_size, settings.precision)
     fit = plan(resolve(name), config.image_size, settings.resolve(config.image_size), device, dtype)
-    for sentence in fit.sentences:
+    notes = tuple(fit.sentences)
+    if device.type == "cpu" and kind_of_encoding(fit.numbers, device) == "hash":
+        notes += ("This recipe is made for a GPU: on a processor a step takes minutes.",)
+    for sentence in notes:
         log.warning("%s", sentence)
-    pace("load", message=" ".join([f"Loading the model {config.name}", *fit.sentences]))
+    pace("load", message=" ".join([f"Loading the model {config.name}", *notes]))
     parts = ("unet", "vae_encoder", "text")
     unet_dtype = pick_unet_dtype(device, dtype, settings.precision)
     model: MultiViewDiffusion = load(name, device, dtype, parts, unet_dtype)
     negative = config.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
     context, negative_context = model.encode_prompts([settings.prompt, negative]).split(1)
     model.drop_text_encoder()
-    return Distillation(model, context, negative_context, fit.numbers, settings.seed), tuple(fit.sentences)
+    return Distillation(model, context, negative_context, fit.numbers, settings.seed), notes
 
 
 def _distil(
@@ -138,6 +143,8 @@ def _distil(
     pace("distil", distillation.step_number, steps, message)
     while not distillation.done:
         if cancelled():
+            if numbers.checkpoint_every and distillation.step_number:
+                distillation.save(folder / CHECKPOINT, identity)
             raise Cancelled
         distillation.step()
         done = distillation.step_number

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from backend.errors import UserError
+from backend.service.locks import FileLock
 
+LOCK = "in-use.lock"
 NEEDED_BYTES = 300 * 2**20
 
 
@@ -33,6 +38,30 @@ def prepare_folder(folder: Path) -> Path:
             " Free some space, or choose a folder on another disk."
         )
     return folder
+
+
+@contextmanager
+def claimed_folder(folder: Path) -> Iterator[None]:
+    """`folder`, made if need be, for this process alone; removed at the end if nothing is left in it.
+
+    Raises UserError when it can't be had, or another process works there.
+    """
+    made = prepare_folder(folder)
+    lock = FileLock(made / LOCK)
+    if not lock.acquire():
+        raise UserError(
+            f"Another process is making this file; its work lies in {folder}."
+            " Wait for it, or choose another name."
+        )
+    try:
+        yield
+    finally:
+        # Whoever opened it before sees it locked and gives up; whoever comes now starts a new one.
+        with contextlib.suppress(OSError):
+            (made / LOCK).unlink()
+        lock.release()
+        with contextlib.suppress(OSError):  # somebody's files stay where they are
+            made.rmdir()
 
 
 def write_text(path: Path, text: str) -> None:

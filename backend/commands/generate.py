@@ -3,8 +3,12 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backend.commands.recipe_options import add_recipe_options, recipe_values
+
+if TYPE_CHECKING:
+    from backend.settings import GenerateSettings
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -34,16 +38,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(arguments: argparse.Namespace) -> int:
     """Generates; the job's own files lie beside the mesh until it is finished."""
-    import contextlib
-    import os
-
-    from safetensors import SafetensorError
-
-    from backend.commands.progress_bar import ProgressBar
     from backend.errors import UserError
-    from backend.pipeline import PREVIEW, SETTINGS, generate
-    from backend.service.failures import explain_exception
-    from backend.settings import GenerateSettings
 
     out: Path = arguments.out
     if out.suffix.lower() != ".glb":
@@ -52,23 +47,58 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(
             f"The output {out} is a folder. Name the .glb file to write, for example {out / 'mesh.glb'}."
         )
+    settings = _settings(arguments)
+    job = out.with_name(out.name + ".job")
+    # Heavy imports come after what can be refused at once.
+    from backend.workplace import claimed_folder
+
+    with claimed_folder(job):
+        return _generate(settings, job, out)
+
+
+def _settings(arguments: argparse.Namespace) -> "GenerateSettings":
+    """Checked settings; the words of the prompt too, where it is certain which model they are for."""
+    from backend.default_model import certain_model
+    from backend.diffusion import registry
+    from backend.diffusion.tokenizer import WordTokenizer
+    from backend.prompts import check_words
+    from backend.settings import GenerateSettings
+
     values = {name: getattr(arguments, name) for name in ("prompt", "model", "seed", "device")}
     if arguments.negative is not None:
         values["negative_prompt"] = arguments.negative
     settings = GenerateSettings.from_values({**values, **recipe_values(arguments)})
-    job = out.with_name(out.name + ".job")
+    model = certain_model(settings.model)
+    folder = registry.resolve(model) / "tokenizer" if model else None
+    if folder is not None and WordTokenizer.is_in(folder):
+        check_words(WordTokenizer.load(folder), settings.prompt, settings.negative_prompt)
+    return settings
+
+
+def _generate(settings: "GenerateSettings", job: Path, out: Path) -> int:
+    import os
+
+    from safetensors import SafetensorError
+
+    from backend.commands.interruption import Interruption
+    from backend.commands.progress_bar import ProgressBar
+    from backend.errors import Cancelled, UserError
+    from backend.pipeline import CHECKPOINT, PREVIEW, SETTINGS, generate
+    from backend.service.failures import explain_exception
+
     try:
-        with ProgressBar() as bar:
-            result = generate(settings, job, report=bar)
+        with ProgressBar() as bar, Interruption() as asked:
+            result = generate(settings, job, report=bar, cancelled=asked)
         os.replace(result.mesh, out)
+    except Cancelled:
+        kept = (job / CHECKPOINT).is_file()
+        raise Cancelled("Stopped. The same command goes on from here." if kept else "Stopped.") from None
     except (OSError, MemoryError, SafetensorError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise  # a fault of the program: its traceback is wanted
         raise UserError(explain_exception(error, job, "generate")) from error
     for name in (PREVIEW, SETTINGS):
         (job / name).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # somebody else's files stay where they are
-        job.rmdir()
     seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in result.seconds.items() if value >= 0.05)
     bar.say(f"{out}: {result.faces} faces. Seconds: {seconds}.")
     return 0

@@ -12,6 +12,7 @@ from backend.download_settings import DownloadSettings
 from backend.errors import UserError
 from backend.hub.local import is_in_hub_cache
 from backend.hub.progress import format_bytes
+from backend.prompts import check_words
 from backend.settings.request import Request
 from backend.views_settings import ViewsSettings
 
@@ -33,10 +34,7 @@ def admit(settings: Request | DownloadSettings, data_dir: Path) -> None:
         model.require_text_encoder()
         if isinstance(settings, ViewsSettings):
             settings.check_for(model.config)
-    tokenizer = model.tokenizer() if model else None
-    if tokenizer is not None:
-        tokenizer.encode(settings.prompt)
-        tokenizer.encode(settings.negative_prompt or "", allow_empty=True)
+        check_words(model.tokenizer(), settings.prompt, settings.negative_prompt)
     check_room(data_dir)
 
 

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`generate` from the command line: what is refused, what is kept, two at once."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from backend.cli import main
+from backend.service.locks import FileLock
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_a_word_it_does_not_know_leaves_nothing_behind_and_loads_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["generate", "a red dragon", "-o", str(tmp_path / "x.glb")]) == 2
+    assert "does not know 'dragon'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_is_broken_leaves_nothing_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    assert main(["generate", "a red mug", "-o", str(tmp_path / "x.glb"), "--model", str(model)]) == 2
+    assert "mvdream.json is missing" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_two_with_the_same_output_do_not_disturb_each_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = tmp_path / "x.glb.job"
+    job.mkdir()
+    other = FileLock(job / "in-use.lock")
+    assert other.acquire()
+    assert main(["generate", "a red mug", "-o", str(tmp_path / "x.glb")]) == 2
+    assert "Another process is making this file" in capsys.readouterr().err
+    other.release()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="a signal of POSIX")
+def test_ctrl_c_keeps_the_step_it_came_in_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "backend", "generate", "a red mug", "-o", str(tmp_path / "x.glb")]
+    command += ["--steps", "30", "--checkpoint-every", "1000", "--texture-size", "64"]
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as first:
+        assert first.stderr is not None
+        seen = ""
+        limit = time.monotonic() + 300
+        while not re.search(r"Shaping the object [1-9]", seen):
+            assert time.monotonic() < limit, seen
+            seen += first.stderr.readline()
+        first.send_signal(signal.SIGINT)
+        said = first.communicate(timeout=300)[1]
+    assert first.returncode == 130
+    assert "The same command goes on from here" in said
+    second = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert second.returncode == 0, second.stderr
+    assert "Going on from step" in second.stderr + second.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["x.glb"]
