@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the add-on says when another PyTorch would serve better."""
 
-import json
-
 import pytest
 
 from mvdream_blender import configuration as module
 from mvdream_blender.configuration import Configuration
+from mvdream_blender.environment_marker import identity, mark
 from mvdream_blender.hardware import Computer
 
 
@@ -25,10 +24,8 @@ def configured(tmp_path, monkeypatch):
         environment = made.environment
         environment.python.parent.mkdir(parents=True)
         environment.python.touch()
-        environment._mark(marker or {})
-        if marker:
-            file = environment.folder / "complete.json"
-            file.write_text(json.dumps(json.loads(file.read_text()) | marker))
+        place = identity(environment.folder, environment.requirements)
+        mark(environment.folder, {"wanted": environment.platform} | place | (marker or {}))
         assert environment.ready
         return made
 
