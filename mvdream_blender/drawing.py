@@ -7,6 +7,9 @@ from . import wrapping
 from .errors import MVDreamError
 from .install_output import InstallProgress
 
+# What an icon and a box's border take of a line, in letters.
+ICON_LETTERS, BOX_LETTERS = 4, 3
+
 # An error's remedy -> the operator that is it.
 _FIXES = {"install": "mvdream.install_backend", "restart": "mvdream.restart_backend"}
 
@@ -15,14 +18,15 @@ def draw_lines(layout: bpy.types.UILayout, text: str, letters: int, icon: str = 
     """All of a text as labels, which do not wrap by themselves; the icon before the first."""
     column = layout.column(align=True)
     column.scale_y = 0.8
-    for number, line in enumerate(wrapping.lines(text, letters)):
+    room = letters if icon == "NONE" else letters - ICON_LETTERS
+    for number, line in enumerate(wrapping.lines(text, room)):
         column.label(text=line, icon=icon if number == 0 else ("NONE" if icon == "NONE" else "BLANK1"))
 
 
 def draw_error(layout: bpy.types.UILayout, error: MVDreamError, letters: int) -> None:
     """The whole of an error in a box, with the button that fixes it."""
     box = layout.box()
-    draw_lines(box, str(error), letters, "ERROR")
+    draw_lines(box, str(error), letters - BOX_LETTERS, "ERROR")
     if error.fix == "preferences":
         box.operator("preferences.addon_show", text="Open Preferences").module = __package__
     elif error.fix == "online":

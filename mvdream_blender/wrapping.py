@@ -14,6 +14,7 @@ def letters(width: float, ui_scale: float = 1.0) -> int:
 
 def lines(text: str, width: int) -> list[str]:
     """All of `text` in lines of at most `width` letters; its own line breaks stay, long words are broken."""
+    width = max(width, 8)
     result: list[str] = []
     for paragraph in text.splitlines():
         result += textwrap.wrap(paragraph, width, break_on_hyphens=False) or [""]
