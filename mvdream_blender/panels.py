@@ -8,7 +8,7 @@ import bpy
 
 from . import model_choice, pictures, runtime
 from .draw_models import draw_missing
-from .drawing import draw_error, draw_installation, draw_lines, letters
+from .drawing import BOX_LETTERS, draw_error, draw_installation, draw_lines, letters
 from .session import Session
 from .viewing import Views
 
@@ -66,7 +66,7 @@ class MVDREAM_PT_backend(_Sidebar, bpy.types.Panel):
             layout.operator(button)
         if session.advice and not session.busy:
             box = layout.box()
-            draw_lines(box, session.advice, letters(context), "INFO")
+            draw_lines(box, session.advice, letters(context) - BOX_LETTERS, "INFO")
             box.operator("mvdream.install_backend")
 
 

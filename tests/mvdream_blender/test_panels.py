@@ -144,9 +144,9 @@ def test_installing(addon):
 
 
 def test_another_pytorch_is_offered(addon):
-    session().advice = "PyTorch is installed for the processor."
+    session().advice = "Another PyTorch suits it."
     seen = draw("MVDREAM_PT_backend")
-    assert "PyTorch is installed for the processor." in labels(seen)
+    assert "Another PyTorch suits it." in labels(seen)
     assert operators(seen)[-1] == "mvdream.install_backend"
     session().advice = ""
 
