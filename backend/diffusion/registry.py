@@ -56,10 +56,19 @@ class ModelEntry:
 
 
 def models_folder() -> Path:
-    """Where converted models live: $MVDREAM_MODELS, else in the user's cache. It may not exist yet."""
+    """Where converted models live: $MVDREAM_MODELS, else in the user's cache. It may not exist yet.
+
+    Raises UserError for a home folder in the variable that is nobody's.
+    """
     chosen = os.environ.get(USER_MODELS_VARIABLE)
     if chosen:
-        return Path(chosen).expanduser()
+        try:
+            return Path(chosen).expanduser()
+        except RuntimeError:
+            raise UserError(
+                f"{USER_MODELS_VARIABLE} is {chosen!r}, and there is no such user."
+                " Set it to a folder's full path."
+            ) from None
     return _cache_folder() / "mvdream-blender" / "models"
 
 

@@ -127,3 +127,9 @@ def test_known_models_as_plain_values() -> None:
     assert values["source"] == "MVDream/MVDream/sd-v2.1-base-4view.pt"
     assert json.loads(json.dumps(values)) == values
     assert KNOWN["small"].as_json()["source"] is None
+
+
+def test_a_models_folder_in_nobodys_home_is_told(monkeypatch) -> None:
+    monkeypatch.setenv("MVDREAM_MODELS", "~nobody-of-this-name/models")
+    with pytest.raises(UserError, match="MVDREAM_MODELS is '~nobody-of-this-name/models'"):
+        registry.models_folder()
