@@ -53,17 +53,20 @@ class Channel:
         return True
 
     def report(self, progress: Progress) -> None:
-        """Sends a report, unless one of the same stage has just been sent and this one brings no picture.
+        """Sends a report, unless one that says the same has just been sent and this one brings no picture.
+
+        The same: of the same stage, its message beginning with the same word ("Downloading 1.2 of 5.2 GB").
 
         Raises:
             Cancelled: nobody listens any more.
         """
-        stage, sent = self._last
+        said, sent = self._last
+        saying = f"{progress.stage} {progress.message.partition(' ')[0]}"
         complete = progress.steps > 0 and progress.step == progress.steps
-        nothing_new = progress.stage == stage and not complete and not progress.preview
+        nothing_new = saying == said and not complete and not progress.preview
         if nothing_new and time.monotonic() - sent < REPORT_INTERVAL:
             return
-        self._last = (progress.stage, time.monotonic())
+        self._last = (saying, time.monotonic())
         if not self.send("progress", **asdict(progress)):
             raise Cancelled
 

@@ -62,8 +62,19 @@ def test_reports_without_steps_are_held_back_like_others(monkeypatch: pytest.Mon
     channel = worker.Channel.__new__(worker.Channel)
     channel._output, channel._last = io.StringIO(), ("", 0.0)
     for megabytes in range(100):
-        channel.report(Progress("download", message=f"{megabytes} MB"))
+        channel.report(Progress("download", message=f"Downloading: {megabytes} MB"))
     channel.report(Progress("distil", step=1, steps=2))
     channel.report(Progress("distil", step=2, steps=2))
     sent = [json.loads(line) for line in channel._output.getvalue().splitlines()]
     assert [(each["stage"], each["step"]) for each in sent] == [("download", 0), ("distil", 1), ("distil", 2)]
+
+
+def test_a_report_of_something_else_is_never_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing more may come for a long time: a download that stalls at its first byte."""
+    monkeypatch.setattr(worker.time, "monotonic", lambda: 7.0)
+    channel = worker.Channel.__new__(worker.Channel)
+    channel._output, channel._last = io.StringIO(), ("", 0.0)
+    for message in ("Asking the hub", "Downloading: 0 MB", "Downloading: 1 MB", "Checking what came"):
+        channel.report(Progress("download", message=message))
+    sent = [json.loads(line)["message"] for line in channel._output.getvalue().splitlines()]
+    assert sent == ["Asking the hub", "Downloading: 0 MB", "Checking what came"]
