@@ -75,8 +75,8 @@ def pick_dtype(device: torch.device, image_size: int, wanted: str = "auto") -> t
 def pick_unet_dtype(device: torch.device, dtype: torch.dtype, wanted: str = "auto") -> torch.dtype:
     """Precision of the UNet where the networks' is `dtype`: bfloat16 on a CPU with instructions for it.
 
-    It is never differentiated, and a pass of the small one took 77 ms instead of 106 on one core of an EPYC, 71
-    instead of 88 on two, at a relative error of 0.3 %. The VAE's gradient gained nothing.
+    It is never differentiated, and a pass of the small one took 77 ms instead of 106 on one core of an EPYC,
+    71 instead of 88 on two, at a relative error of 0.3 %. The VAE's gradient gained nothing.
     """
     if wanted != "auto" or device.type != "cpu" or dtype != torch.float32:
         return dtype
