@@ -7,7 +7,6 @@ The former's UNet is a class of its own with the original's key names; everythin
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from backend.diffusion.config import (
     read_config,
 )
 from backend.diffusion.file_kinds import is_shard, shard_sentence
+from backend.diffusion.inspection import read_json
 from backend.diffusion.original.config import OriginalModel, parse_unet
 from backend.diffusion.original.inference import infer_unet
 from backend.diffusion.original.keys import UNET_PREFIX, unet_names
@@ -86,7 +86,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 def _unet(folder: Path) -> Part:
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
-    config = _read_json(folder / "config.json")
+    config = read_json(folder / "config.json")
     file = CheckpointFile(_weights(folder))
     if "input_blocks.0.0.weight" not in file.tensors:
         module = _module(folder, UNet2DConditionModel, config)
@@ -120,7 +120,7 @@ def _vae(folder: Path) -> Part:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
     file = CheckpointFile(_weights(folder))
-    module = _module(folder, AutoencoderKL, _read_json(folder / "config.json"))
+    module = _module(folder, AutoencoderKL, read_json(folder / "config.json"))
     names = {key: _vae_name(key, file) for key in module.state_dict()}
     return _part("vae", folder, module, names, file, set())
 
@@ -134,7 +134,7 @@ def _vae_name(key: str, file: CheckpointFile) -> str:
 
 
 def _text(folder: Path) -> Part:
-    config, file = _read_json(folder / "config.json"), CheckpointFile(_weights(folder))
+    config, file = read_json(folder / "config.json"), CheckpointFile(_weights(folder))
     try:
         module = text_module(config)
     except (TypeError, ValueError, KeyError) as error:
@@ -212,7 +212,7 @@ def _schedule(folder: Path) -> ScheduleConfig:
     path = folder / "scheduler" / "scheduler_config.json"
     if not path.exists():
         return ScheduleConfig()
-    data = _read_json(path)
+    data = read_json(path)
     data = _SCHEDULER_DEFAULTS | data
     for option, value in _SCHEDULER_NEEDS.items():
         if data[option] != value:
@@ -224,15 +224,3 @@ def _schedule(folder: Path) -> ScheduleConfig:
         )
     except ValidationError as error:
         raise UserError(f"The model file {path} is broken: {error.errors()[0]['msg']}.") from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"The model is incomplete: {path} is missing.") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"The model file {path} is broken: {error}.") from error
-    if not isinstance(data, dict):
-        raise UserError(f"The model file {path} is broken: it holds no object.")
-    return data

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from backend.errors import UserError
 
@@ -25,6 +26,19 @@ class Part:
     parameters: int
     precisions: tuple[str, ...]
     bytes: int
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The settings in a JSON file of a model. Raises UserError naming a missing or broken file."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"The model is incomplete: {path} is missing.") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"The model file {path} is broken: {error}.") from error
+    if not isinstance(data, dict):
+        raise UserError(f"The model file {path} is broken: it holds no settings.")
+    return data
 
 
 def parts(folder: Path) -> list[Part]:

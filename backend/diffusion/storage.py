@@ -18,6 +18,7 @@ from backend.diffusion.attention import make_multi_view
 from backend.diffusion.config import CONFIG_FILE, read_config
 from backend.diffusion.convert import assemble, model_name
 from backend.diffusion.foreign_folders import is_foreign, load_tokenizer, plan_folder
+from backend.diffusion.inspection import read_json
 from backend.diffusion.model import MultiViewDiffusion
 from backend.diffusion.part_modules import (
     TEXT_MODEL,
@@ -148,13 +149,11 @@ def _load_foreign(
 def _build(folder: Path, make: Callable[[dict[str, Any]], nn.Module]) -> Any:
     """A module without memory for its weights, from the config.json in `folder`."""
     path = folder / "config.json"
+    config = read_json(path)
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
         with torch.device("meta"):
             return make(config)
-    except FileNotFoundError:
-        raise UserError(f"The model is incomplete: {path} is missing.") from None
-    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, ZeroDivisionError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, ZeroDivisionError) as error:
         raise UserError(f"The model file {path} is broken: {error}.") from error
 
 

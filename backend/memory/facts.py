@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
 
-from backend.diffusion.inspection import read_header
+from backend.diffusion.inspection import read_header, read_json
 from backend.diffusion.places import DECODER, part_folder, weights_file
 from backend.errors import UserError
 
@@ -42,7 +40,7 @@ def read_facts(folder: Path, image_size: int) -> ModelFacts:
 
     Raises UserError naming a file that is missing or broken.
     """
-    unet, vae = _config(folder / "unet"), _config(folder / "vae")
+    unet, vae = read_json(folder / "unet" / "config.json"), read_json(folder / "vae" / "config.json")
     try:
         widths = list(vae["block_out_channels"])
         layers = int(vae.get("layers_per_block", 1))
@@ -127,16 +125,3 @@ def decoder_elements(widths: Sequence[int]) -> float:
     """
     below = [*widths[1:], widths[-1]]
     return 4.0 + max(3 * width / 4**level for level, width in enumerate(below))
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"The model is incomplete: {path} is missing.") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"The model file {path} is broken: {error}.") from error
-    if not isinstance(config, dict):
-        raise UserError(f"The model file {path} is broken: it holds no settings.")
-    return config
