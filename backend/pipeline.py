@@ -72,10 +72,9 @@ def generate(
     folder = prepare_folder(Path(folder))
 
     pace("load", message="Loading the model")
-    distillation, notes = _start(settings, pace)
+    distillation, identity, notes = _start(settings, pace)
     write_text(folder / SETTINGS, settings.model_dump_json(indent=1, exclude_none=True))
     numbers = distillation.numbers
-    identity = _identity(settings, distillation)
     if distillation.resume(folder / CHECKPOINT, identity):
         log.info("Going on from step %d.", distillation.step_number)
 
@@ -97,11 +96,11 @@ def generate(
     return Result(folder / MESH, folder / PREVIEW, len(mesh.faces), dict(pace.seconds), notes)
 
 
-def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, tuple[str, ...]]:
+def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, str, tuple[str, ...]]:
     """Loads the model, encodes the prompts once, and lets the text encoder go.
 
-    Returns what will be optimised, and sentences for the user: what was made smaller for the memory there is,
-    and what will take long.
+    Returns what will be optimised, the job's identity for checkpoints, and sentences for the user: what was
+    made smaller for the memory there is, and what will take long.
     """
     from backend.diffusion.config import read_config
     from backend.diffusion.storage import load
@@ -112,9 +111,11 @@ def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, tuple
     device = pick_device(settings.device)
     make_current(device)
     name = pick_model(settings.model, device.type)
-    config = read_config(resolve(name))
+    folder = resolve(name)
+    config = read_config(folder)
+    asked = settings.resolve(config.image_size)
     dtype = pick_dtype(device, config.image_size, settings.precision)
-    fit = plan(resolve(name), config.image_size, settings.resolve(config.image_size), device, dtype)
+    fit = plan(folder, config.image_size, asked, device, dtype)
     notes = tuple(fit.sentences)
     if device.type == "cpu" and kind_of_encoding(fit.numbers, device) == "hash":
         notes += ("This recipe is made for a GPU: on a processor a step takes minutes.",)
@@ -127,7 +128,8 @@ def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, tuple
     negative = config.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
     context, negative_context = model.encode_prompts([settings.prompt, negative]).split(1)
     model.drop_text_encoder()
-    return Distillation(model, context, negative_context, fit.numbers, settings.seed), notes
+    distillation = Distillation(model, context, negative_context, fit.numbers, settings.seed)
+    return distillation, _identity(settings, folder, asked), notes
 
 
 def _distil(
@@ -185,16 +187,14 @@ def _texture(
     return meshing.bake(mesh, field.colour, numbers.texture_size, places, distillation.device)
 
 
-def _identity(settings: GenerateSettings, distillation: Distillation) -> str:
+def _identity(settings: GenerateSettings, folder: Path, numbers: Numbers) -> str:
     """A checkpoint may only be continued by a job that would have gone the same way.
 
-    The numbers as they were asked for: what memory made of them may differ from one start to the next.
+    numbers: as they were asked for; what memory made of them may differ from one start to the next.
     """
-    config = distillation.guidance.model.config
-    folder = resolve(pick_model(settings.model, distillation.device.type))
     weights = sorted(
         (file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in folder.rglob("*.*")
     )
     asked = (settings.prompt, settings.negative_prompt, settings.seed, str(folder), weights)
-    text = repr((__version__, asked, settings.resolve(config.image_size)))
+    text = repr((__version__, asked, numbers))
     return hashlib.sha256(text.encode()).hexdigest()
