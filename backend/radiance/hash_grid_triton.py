@@ -27,16 +27,30 @@ _BLOCK = 256
 
 
 @triton.jit
-def _entry(cx, cy, cz, resolution, size, hashed):
-    """Entry of a corner within its level; see `hash_grid.entry_index`.
+def _level(scale_ptr, geometry_ptr, level):
+    """A level's facts, in the order of `HashGrid.geometry` after the scale."""
+    facts = geometry_ptr + level * 4
+    return (
+        tl.load(scale_ptr + level),
+        tl.load(facts),
+        tl.load(facts + 1),
+        tl.load(facts + 2),
+        tl.load(facts + 3),
+    )
+
+
+@triton.jit
+def _entry(cx, cy, cz, corner: tl.constexpr, resolution, size, offset, hashed):
+    """Table entry of one of the 8 corners at the lowest one (cx, cy, cz); see `hash_grid.entry_index`.
 
     Without its two modulos: a hashed level's size is a power of two, and a dense one is overrun by less than
     its size.
     """
+    cx, cy, cz = cx + (corner & 1), cy + ((corner >> 1) & 1), cz + (corner >> 2)
     mixed = cx.to(tl.uint32) ^ (cy.to(tl.uint32) * 2654435761) ^ (cz.to(tl.uint32) * 805459861)
     plain = cx + (cy + cz * resolution) * resolution
     plain = tl.where(plain >= size, plain - size, plain)
-    return tl.where(hashed != 0, mixed.to(tl.int32) & (size - 1), plain)
+    return tl.where(hashed != 0, mixed.to(tl.int32) & (size - 1), plain) + offset
 
 
 @triton.jit
@@ -98,19 +112,15 @@ def _gather_kernel(
     level = tl.program_id(1)
     row = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
     inside = row < count
-    scale = tl.load(scale_ptr + level)
-    resolution, size = tl.load(geometry_ptr + level * 4), tl.load(geometry_ptr + level * 4 + 1)
-    offset, hashed = tl.load(geometry_ptr + level * 4 + 2), tl.load(geometry_ptr + level * 4 + 3)
+    scale, resolution, size, offset, hashed = _level(scale_ptr, geometry_ptr, level)
     cx, cy, cz, fx, fy, fz = _locate(x_ptr, row, inside, scale, resolution)
     vx, vy, vz = _direction(v_ptr, row, inside, along)
     y0 = tl.zeros([block], tl.float32)
     y1 = tl.zeros([block], tl.float32)
     for corner in tl.static_range(8):
         weight = _weight(fx, fy, fz, vx, vy, vz, scale, corner, along)
-        entry = _entry(
-            cx + (corner & 1), cy + ((corner >> 1) & 1), cz + (corner >> 2), resolution, size, hashed
-        )
-        place = table_ptr + (entry + offset) * 2
+        entry = _entry(cx, cy, cz, corner, resolution, size, offset, hashed)
+        place = table_ptr + entry * 2
         y0 += weight * tl.load(place, mask=inside, other=0.0).to(tl.float32)
         y1 += weight * tl.load(place + 1, mask=inside, other=0.0).to(tl.float32)
     tl.store(y_ptr + row * width + level * 2, y0, mask=inside)
@@ -125,19 +135,15 @@ def _scatter_kernel(
     level = tl.program_id(1)
     row = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
     inside = row < count
-    scale = tl.load(scale_ptr + level)
-    resolution, size = tl.load(geometry_ptr + level * 4), tl.load(geometry_ptr + level * 4 + 1)
-    offset, hashed = tl.load(geometry_ptr + level * 4 + 2), tl.load(geometry_ptr + level * 4 + 3)
+    scale, resolution, size, offset, hashed = _level(scale_ptr, geometry_ptr, level)
     cx, cy, cz, fx, fy, fz = _locate(x_ptr, row, inside, scale, resolution)
     vx, vy, vz = _direction(v_ptr, row, inside, along)
     g0 = tl.load(g_ptr + row * width + level * 2, mask=inside, other=0.0)
     g1 = tl.load(g_ptr + row * width + level * 2 + 1, mask=inside, other=0.0)
     for corner in tl.static_range(8):
         weight = _weight(fx, fy, fz, vx, vy, vz, scale, corner, along)
-        entry = _entry(
-            cx + (corner & 1), cy + ((corner >> 1) & 1), cz + (corner >> 2), resolution, size, hashed
-        )
-        place = dtable_ptr + (entry + offset) * 2
+        entry = _entry(cx, cy, cz, corner, resolution, size, offset, hashed)
+        place = dtable_ptr + entry * 2
         tl.atomic_add(place, weight * g0, mask=inside, sem="relaxed")
         tl.atomic_add(place + 1, weight * g1, mask=inside, sem="relaxed")
 
@@ -152,17 +158,13 @@ def _pull_back_kernel(
     dy = tl.zeros([block], tl.float32)
     dz = tl.zeros([block], tl.float32)
     for level in range(levels):
-        scale = tl.load(scale_ptr + level)
-        resolution, size = tl.load(geometry_ptr + level * 4), tl.load(geometry_ptr + level * 4 + 1)
-        offset, hashed = tl.load(geometry_ptr + level * 4 + 2), tl.load(geometry_ptr + level * 4 + 3)
+        scale, resolution, size, offset, hashed = _level(scale_ptr, geometry_ptr, level)
         cx, cy, cz, fx, fy, fz = _locate(x_ptr, row, inside, scale, resolution)
         g0 = tl.load(g_ptr + row * width + level * 2, mask=inside, other=0.0)
         g1 = tl.load(g_ptr + row * width + level * 2 + 1, mask=inside, other=0.0)
         for corner in tl.static_range(8):
-            entry = _entry(
-                cx + (corner & 1), cy + ((corner >> 1) & 1), cz + (corner >> 2), resolution, size, hashed
-            )
-            place = table_ptr + (entry + offset) * 2
+            entry = _entry(cx, cy, cz, corner, resolution, size, offset, hashed)
+            place = table_ptr + entry * 2
             value = g0 * tl.load(place, mask=inside, other=0.0).to(tl.float32)
             value += g1 * tl.load(place + 1, mask=inside, other=0.0).to(tl.float32)
             dx += value * _weight(fx, fy, fz, 1.0, 0.0, 0.0, scale, corner, True)
