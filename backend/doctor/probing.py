@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,16 +40,7 @@ def ask(module: str, *arguments: str, patience: float = PATIENCE_SECONDS) -> Ans
     )
     command = [sys.executable, "-c", code, str(ROOT), module, *arguments]
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=patience,
-            env={**os.environ, "PYTHONUTF8": "1"},
-        )
+        done = _run(command, patience, {**os.environ, "PYTHONUTF8": "1"})
     except subprocess.TimeoutExpired:
         return Answer((), f"no answer within {patience:.0f} seconds")
     except OSError as error:
@@ -59,18 +51,25 @@ def ask(module: str, *arguments: str, patience: float = PATIENCE_SECONDS) -> Ans
 def run_tool(*command: str, patience: float = 20.0) -> str | None:
     """What a program of the system prints; None where it is missing, hangs or fails."""
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=patience,
-        )
+        done = _run(command, patience)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None
+
+
+def _run(
+    command: Sequence[str], patience: float, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=patience,
+        env=env,
+    )
 
 
 def _values(output: str) -> tuple[Any, ...]:
