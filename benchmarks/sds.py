@@ -12,6 +12,8 @@ import argparse
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -23,7 +25,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from backend.devices import pick_device, pick_dtype
 from backend.distillation import Distillation
 from backend.radiance import pictures
-from backend.radiance.pictures import Pictures
 from backend.settings import PRESETS, Numbers
 from benchmarks import full_size
 from benchmarks.ceilings import copy_bytes, matmul_flops
@@ -70,19 +71,21 @@ def measure(
     """Steps of one stage: medians, samples, memory, counted work, and whether time stays flat."""
     distillation = Distillation(model, *full_size.contexts(device), numbers, seed=0)
     distillation.step_number = int(start * numbers.steps)
-    samples = _count_samples()
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     flops = _count(distillation)
     watch = Stopwatch(device)
-    _watch(watch, distillation)
-    memory = []
-    for _ in range(arguments.steps):
-        with watch.measure("step"):
-            distillation.step()
-        watch.end_step()
-        memory.append(torch.cuda.memory_allocated() if device.type == "cuda" else 0)
+    memory, samples = [], []
+    with _watched(watch, distillation) as rendered:
+        for _ in range(arguments.steps):
+            with watch.measure("step"):
+                distillation.step()
+            watch.end_step()
+            memory.append(torch.cuda.memory_allocated() if device.type == "cuda" else 0)
+            # Read here, and not in the step: reading waits for the device.
+            samples.append(int(torch.stack(rendered).sum()))
+            rendered.clear()
     steps = watch.series("step")
     window = max(1, len(steps) // 6)
     return {
@@ -91,7 +94,7 @@ def measure(
         "windows_ms": [median(steps[i : i + window]) for i in range(0, len(steps) - window + 1, window)],
         "allocated_gib": [memory[i] / 2**30 for i in (0, len(memory) // 2, -1)],
         "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None,
-        "samples": median(samples) if samples else None,
+        "samples": median(samples),
         "tflop": flops / 1e12,
     }
 
@@ -114,43 +117,27 @@ def _count(distillation: Distillation) -> float:
     return float(counter.get_total_flops())
 
 
-def _watch(watch: Stopwatch, distillation: Distillation) -> None:
+@contextmanager
+def _watched(watch: Stopwatch, distillation: Distillation) -> Iterator[list[torch.Tensor]]:
+    """Times the parts of steps; the list it gives gets the samples of each rendering with gradients."""
     watch.wrap(distillation.occupancy, "update", "occupancy")
     watch.wrap(distillation.guidance, "encode", "encode")
     watch.wrap(distillation.guidance, "guided_noise", "unet")
     watch.wrap(distillation, "_move", "optimiser")
-    render = pictures.render
+    render, samples = pictures.render, []
 
     def measured(*args: Any, **kwargs: Any) -> Any:
         with watch.measure("render"):
-            return render(*args, **kwargs)
+            rendered = render(*args, **kwargs)
+        if torch.is_grad_enabled():
+            samples.append(rendered.samples)
+        return rendered
 
     pictures.render = measured
-
-
-def _count_samples() -> list[int]:
-    """Samples of each step, by listening to the renderer. Reading them waits for the device."""
-    counts: list[int] = []
-    backward = Pictures.backward
-
-    def counted(self: Pictures, *args: Any, **kwargs: Any) -> Any:
-        render, total = pictures.render, []
-
-        def listening(*inner: Any, **named: Any) -> Any:
-            rendered = render(*inner, **named)
-            if torch.is_grad_enabled():
-                total.append(rendered.samples)
-            return rendered
-
-        pictures.render = listening
-        try:
-            return backward(self, *args, **kwargs)
-        finally:
-            pictures.render = render
-            counts.append(int(torch.stack(total).sum()))
-
-    Pictures.backward = counted  # type: ignore[method-assign]
-    return counts
+    try:
+        yield samples
+    finally:
+        pictures.render = render
 
 
 def _show(name: str, found: dict[str, Any], ceilings: dict[str, Any]) -> None:
@@ -162,7 +149,7 @@ def _show(name: str, found: dict[str, Any], ceilings: dict[str, Any]) -> None:
         "  flat? %s ms; allocated %s GiB",
         name,
         found["step_ms"],
-        (found["samples"] or 0) / 1e6,
+        found["samples"] / 1e6,
         peak,
         found["tflop"],
         floor,
