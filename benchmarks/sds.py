@@ -20,7 +20,6 @@ from statistics import median
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from backend.devices import pick_device, pick_dtype
 from backend.distillation import Distillation
@@ -28,6 +27,7 @@ from backend.radiance import pictures
 from backend.settings import PRESETS, Numbers
 from benchmarks import full_size
 from benchmarks.ceilings import copy_bytes, matmul_flops
+from benchmarks.counted import CountedFlops
 from benchmarks.stopwatch import Stopwatch
 
 STAGES = {"1": 0.0, "2": 0.5}
@@ -112,9 +112,9 @@ def _numbers(preset: str, arguments: argparse.Namespace) -> Numbers:
 def _count(distillation: Distillation) -> float:
     """Counted FLOP of a step: matrix products, convolutions, attention."""
     distillation.step()
-    with FlopCounterMode(display=False) as counter:
+    with CountedFlops() as counted:
         distillation.step()
-    return float(counter.get_total_flops())
+    return float(counted.total)
 
 
 @contextmanager
