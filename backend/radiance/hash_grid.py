@@ -94,8 +94,12 @@ def _triton_works_on(_device: int) -> bool:
         return False
 
 
+@torch.enable_grad()
 def _trial(kernels: str) -> tuple[Tensor, ...]:
-    """Features of a few points on the GPU, and what they give back to table and positions."""
+    """Features of a few points on the GPU, and what they give back to table and positions.
+
+    With gradients even where the caller has switched them off, as the occupancy grid does.
+    """
     start = torch.Generator().manual_seed(0)
     grid = HashGrid(3, log2_size=8, base=4, finest=32, init_scale=1.0, generator=start, kernels=kernels)
     grid = grid.cuda()
