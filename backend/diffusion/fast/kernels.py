@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# mypy: allow-untyped-defs, allow-untyped-calls
+# (what @triton.jit compiles has Triton's types, not Python's)
+"""Triton kernels over channels-last maps: rows are pixels, channels are contiguous.
+
+GroupNorm is two affine maps per channel around sums: y = act(a x + s) with a, s of a (sample, channel), and
+dx = a dz + p x + q with dz = dy act'(a x + s). So one pass sums, a tiny one turns sums into factors, and one
+applies them. Sums are made in a fixed order.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def _slope(z, act: tl.constexpr):
+    """Derivative of SiLU, or 1."""
+    if act:
+        gate = tl.sigmoid(z)
+        return gate * (1.0 + z * (1.0 - gate))
+    else:
+        return tl.full(z.shape, 1.0, tl.float32)
+
+
+@triton.jit
+def sums_kernel(
+    x_ptr, dy_ptr, factors_ptr, partial_ptr, pixels, channels, splits, per_split,
+    act: tl.constexpr, back: tl.constexpr, rows: tl.constexpr, wide: tl.constexpr,
+):  # fmt: skip
+    """Per split, sums over pixels: of x and x², or (back) of dz and dz x. partial: (B, splits, 2, C)."""
+    split, sample = tl.program_id(0), tl.program_id(2)
+    channel = tl.program_id(1) * wide + tl.arange(0, wide)
+    there = channel < channels
+    first = tl.zeros([rows, wide], tl.float32)
+    second = tl.zeros([rows, wide], tl.float32)
+    start = split * per_split
+    end = tl.minimum(start + per_split, pixels)
+    base = sample.to(tl.int64) * pixels * channels
+    if back:
+        a = tl.load(factors_ptr + sample * 2 * channels + channel, mask=there, other=0.0)
+        s = tl.load(factors_ptr + (sample * 2 + 1) * channels + channel, mask=there, other=0.0)
+    for row0 in range(start, end, rows):
+        row = row0 + tl.arange(0, rows)
+        mask = (row < end)[:, None] & there[None, :]
+        place = base + row[:, None] * channels + channel[None, :]
+        x = tl.load(x_ptr + place, mask=mask, other=0.0).to(tl.float32)
+        if back:
+            dz = tl.load(dy_ptr + place, mask=mask, other=0.0).to(tl.float32)
+            dz = dz * _slope(a[None, :] * x + s[None, :], act)
+            first += dz
+            second += dz * x
+        else:
+            first += x
+            second += x * x
+    place = (sample * splits + split) * 2 * channels + channel
+    tl.store(partial_ptr + place, tl.sum(first, 0), mask=there)
+    tl.store(partial_ptr + place + channels, tl.sum(second, 0), mask=there)
+
+
+@triton.jit
+def _totals(partial_ptr, sample, channel, mine, channels, splits, split_wide: tl.constexpr):
+    split = tl.arange(0, split_wide)
+    place = (sample * splits + split[:, None]) * 2 * channels + channel[None, :]
+    mask = (split < splits)[:, None] & mine[None, :]
+    first = tl.sum(tl.load(partial_ptr + place, mask=mask, other=0.0), 0)
+    second = tl.sum(tl.load(partial_ptr + place + channels, mask=mask, other=0.0), 0)
+    return first, second
+
+
+@triton.jit
+def factors_kernel(
+    partial_ptr, bias_ptr, weight_ptr, shift_ptr, factors_ptr, moments_ptr,
+    pixels, channels, splits, bias_stride, eps, group: tl.constexpr,
+    has_bias: tl.constexpr, split_wide: tl.constexpr, group_wide: tl.constexpr,
+):  # fmt: skip
+    """Sums to a, s (factors: (B, 2, C)) and the group's mean and 1/std (moments: (B, groups, 2))."""
+    number, sample = tl.program_id(0), tl.program_id(1)
+    inner = tl.arange(0, group_wide)
+    mine = inner < group
+    channel = number * group + inner
+    first, second = _totals(partial_ptr, sample, channel, mine, channels, splits, split_wide)
+    bias = tl.zeros([group_wide], tl.float32)
+    if has_bias:
+        bias = tl.load(bias_ptr + sample * bias_stride + channel, mask=mine, other=0.0).to(tl.float32)
+    count = pixels * group
+    # Sums of x + bias, from those of x.
+    second = second + bias * (2.0 * first + pixels * bias)
+    first = first + pixels * bias
+    mean = tl.sum(first, 0) / count
+    variance = tl.maximum(tl.sum(second, 0) / count - mean * mean, 0.0)
+    rstd = 1.0 / tl.sqrt(variance + eps)
+    a = rstd * tl.load(weight_ptr + channel, mask=mine, other=0.0).to(tl.float32)
+    s = (bias - mean) * a + tl.load(shift_ptr + channel, mask=mine, other=0.0).to(tl.float32)
+    tl.store(factors_ptr + sample * 2 * channels + channel, a, mask=mine)
+    tl.store(factors_ptr + (sample * 2 + 1) * channels + channel, s, mask=mine)
+    moment = moments_ptr + (sample * tl.num_programs(0) + number) * 2
+    tl.store(moment, mean)
+    tl.store(moment + 1, rstd)
+
+
+@triton.jit
+def back_factors_kernel(
+    partial_ptr, bias_ptr, weight_ptr, moments_ptr, back_ptr, pixels, channels, splits, bias_stride,
+    group: tl.constexpr, has_bias: tl.constexpr, split_wide: tl.constexpr, group_wide: tl.constexpr,
+):  # fmt: skip
+    """Sums of dz and dz x to p, q (back: (B, 2, C))."""
+    number, sample = tl.program_id(0), tl.program_id(1)
+    inner = tl.arange(0, group_wide)
+    mine = inner < group
+    channel = number * group + inner
+    first, second = _totals(partial_ptr, sample, channel, mine, channels, splits, split_wide)
+    moment = moments_ptr + (sample * tl.num_programs(0) + number) * 2
+    mean, rstd = tl.load(moment), tl.load(moment + 1)
+    centre = tl.zeros([group_wide], tl.float32) - mean
+    if has_bias:
+        centre += tl.load(bias_ptr + sample * bias_stride + channel, mask=mine, other=0.0).to(tl.float32)
+    weight = tl.load(weight_ptr + channel, mask=mine, other=0.0).to(tl.float32)
+    count = pixels * group
+    c1 = tl.sum(weight * first, 0) / count
+    c2 = tl.sum(weight * rstd * (second + centre * first), 0) / count
+    p = tl.zeros([group_wide], tl.float32) - rstd * rstd * c2
+    q = p * centre - rstd * c1
+    tl.store(back_ptr + sample * 2 * channels + channel, p, mask=mine)
+    tl.store(back_ptr + (sample * 2 + 1) * channels + channel, q, mask=mine)
+
+
+@triton.jit
+def apply_kernel(
+    x_ptr, factors_ptr, y_ptr, pixels, channels,
+    act: tl.constexpr, rows: tl.constexpr, wide: tl.constexpr,
+):  # fmt: skip
+    """y = act(a x + s)."""
+    sample = tl.program_id(2)
+    channel = tl.program_id(1) * wide + tl.arange(0, wide)
+    there = channel < channels
+    a = tl.load(factors_ptr + sample * 2 * channels + channel, mask=there, other=0.0)
+    s = tl.load(factors_ptr + (sample * 2 + 1) * channels + channel, mask=there, other=0.0)
+    row = tl.program_id(0) * rows + tl.arange(0, rows)
+    mask = (row < pixels)[:, None] & there[None, :]
+    place = sample.to(tl.int64) * pixels * channels + row[:, None] * channels + channel[None, :]
+    z = a[None, :] * tl.load(x_ptr + place, mask=mask, other=0.0).to(tl.float32) + s[None, :]
+    if act:
+        z = z * tl.sigmoid(z)
+    tl.store(y_ptr + place, z, mask=mask)
+
+
+@triton.jit
+def back_kernel(
+    x_ptr, dy_ptr, beside_ptr, factors_ptr, back_ptr, dx_ptr, pixels, channels,
+    act: tl.constexpr, has_beside: tl.constexpr, rows: tl.constexpr, wide: tl.constexpr,
+):  # fmt: skip
+    """dx = a dz + p x + q, plus the gradient that comes along the residual branch."""
+    sample = tl.program_id(2)
+    channel = tl.program_id(1) * wide + tl.arange(0, wide)
+    there = channel < channels
+    low, high = sample * 2 * channels + channel, (sample * 2 + 1) * channels + channel
+    a = tl.load(factors_ptr + low, mask=there, other=0.0)[None, :]
+    s = tl.load(factors_ptr + high, mask=there, other=0.0)[None, :]
+    p = tl.load(back_ptr + low, mask=there, other=0.0)[None, :]
+    q = tl.load(back_ptr + high, mask=there, other=0.0)[None, :]
+    row = tl.program_id(0) * rows + tl.arange(0, rows)
+    mask = (row < pixels)[:, None] & there[None, :]
+    place = sample.to(tl.int64) * pixels * channels + row[:, None] * channels + channel[None, :]
+    x = tl.load(x_ptr + place, mask=mask, other=0.0).to(tl.float32)
+    dy = tl.load(dy_ptr + place, mask=mask, other=0.0).to(tl.float32)
+    dx = a * dy * _slope(a * x + s, act) + p * x + q
+    if has_beside:
+        dx += tl.load(beside_ptr + place, mask=mask, other=0.0).to(tl.float32)
+    tl.store(dx_ptr + place, dx, mask=mask)
+
+
+@triton.jit
+def add_kernel(
+    h_ptr, bias_ptr, x_ptr, y_ptr, count, channels,
+    has_x: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    """y = h + bias[channel] (+ x), over maps read as one long row."""
+    place = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
+    mask = place < count
+    y = tl.load(h_ptr + place, mask=mask, other=0.0).to(tl.float32)
+    y += tl.load(bias_ptr + place % channels, mask=mask, other=0.0).to(tl.float32)
+    if has_x:
+        y += tl.load(x_ptr + place, mask=mask, other=0.0).to(tl.float32)
+    tl.store(y_ptr + place, y, mask=mask)
+
+
+@triton.jit
+def geglu_kernel(h_ptr, y_ptr, width, block: tl.constexpr):
+    """y = value gelu(gate); a row of h is (value, gate), each of `width` numbers."""
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * block + tl.arange(0, block)
+    mask = column < width
+    value = tl.load(h_ptr + row * 2 * width + column, mask=mask, other=0.0).to(tl.float32)
+    gate = tl.load(h_ptr + (row * 2 + 1) * width + column, mask=mask, other=0.0).to(tl.float32)
+    y = value * 0.5 * gate * (1.0 + tl.erf(gate * 0.7071067811865476))
+    tl.store(y_ptr + row * width + column, y, mask=mask)

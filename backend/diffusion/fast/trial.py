@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the Triton kernels are to be trusted on a card: tried once, against plain PyTorch."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import logging
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+
+def triton_serves(x: Tensor) -> bool:
+    """Whether x is on a GPU where the kernels work."""
+    return x.is_cuda and _works_on(x.device.index or 0, x.dtype)
+
+
+@functools.cache
+def _works_on(device: int, dtype: torch.dtype) -> bool:
+    if importlib.util.find_spec("triton") is None:
+        return False
+    try:
+        with torch.cuda.device(device):
+            agree = _agrees(torch.device("cuda", device), dtype)
+    except Exception as error:  # noqa: BLE001 - compiler, driver, card: anything can go wrong
+        log.warning("Triton can't be used (%s); the networks run on plain PyTorch, more slowly.", error)
+        return False
+    if not agree:
+        log.warning("Triton computes something else than PyTorch here; the networks do without it.")
+    return agree
+
+
+@torch.no_grad()
+def _agrees(device: torch.device, dtype: torch.dtype) -> bool:
+    """Each kernel on small maps, against float32 PyTorch on the same numbers."""
+    return all(float(error) <= (1e-4 if dtype == torch.float32 else 2e-2) for error in errors(device, dtype))
+
+
+def errors(device: torch.device, dtype: torch.dtype) -> list[Tensor]:
+    """Relative errors of the kernels: norm, its gradient, bias and residual, GEGLU."""
+    from backend.diffusion.fast import launching
+
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator).to(device, dtype)
+
+    def map_(channels: int) -> Tensor:
+        return random(2, channels, 7, 9).contiguous(memory_format=torch.channels_last)
+
+    found = []
+    for channels, groups in ((40, 4), (64, 32)):
+        x, dy, beside = (map_(channels) for _ in range(3))
+        bias, weight, shift = random(2, channels), random(channels), random(channels)
+        with torch.enable_grad():
+            # Leaves: the caller may be inside a graph of its own.
+            exact = x.detach().float().requires_grad_()
+            moved = exact + bias.float()[:, :, None, None]
+            wanted = F.silu(F.group_norm(moved, groups, weight.float(), shift.float(), 1e-5))
+            (slope,) = torch.autograd.grad(wanted, exact, dy.float())
+        y, factors, moments = launching.normalize(x, bias, groups, weight, shift, 1e-5, True)
+        dx = launching.normalize_back(x, dy, beside, bias, weight, factors, moments, True)
+        found += [_error(y, wanted.detach()), _error(dx, slope + beside.float())]
+        found.append(
+            _error(launching.add_bias(x, shift, dy), x.float() + shift.float()[:, None, None] + dy.float())
+        )
+    h = random(5, 96)
+    value, gate = h.float().chunk(2, -1)
+    return [*found, _error(launching.geglu(h), value * F.gelu(gate))]
+
+
+def _error(found: Tensor, expected: Tensor) -> Tensor:
+    return (found.float() - expected).norm() / expected.norm()

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""UNet and image encoder, stock and fast, eager and as CUDA graphs: `python -m benchmarks.guidance`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backend.devices import pick_device, pick_dtype
+from backend.diffusion.fast.graphs import Graphed
+from backend.diffusion.model import MultiViewDiffusion
+from benchmarks import full_size
+from benchmarks.ceilings import copy_bytes, matmul_flops
+from benchmarks.counted import CountedFlops
+from benchmarks.stopwatch import Stopwatch
+
+Work = Callable[[], tuple[Tensor, ...]]
+SKIPPED = 4
+"""Calls before the measured ones: the second captures, and memory settles."""
+
+log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    """Measures, prints a table, and writes JSON."""
+    arguments = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    device = pick_device(arguments.device)
+    dtype = pick_dtype(device, 256, arguments.precision)
+    result: dict[str, Any] = {
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "torch": torch.__version__,
+        "dtype": str(dtype),
+        "matmul_tflops": matmul_flops(device, dtype) / 1e12,
+        "copy_gb_s": copy_bytes(device) / 1e9,
+    }
+    stock = full_size.build(device, dtype, arguments.tiny)
+    expected: dict[str, tuple[Tensor, ...]] = {}
+    _measure("stock", stock, result, expected, arguments)
+    fast = full_size.build(device, dtype, arguments.tiny)
+    for mine, theirs in zip(fast.parts.values(), stock.parts.values(), strict=True):
+        mine.load_state_dict(theirs.state_dict())
+    del stock
+    _measure("fast", _accelerated(fast), result, expected, arguments)
+    if arguments.profile:
+        for name, work in _works(fast, arguments.images).items():
+            _profile(name, work, device)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1))
+    return 0
+
+
+def _accelerated(model: MultiViewDiffusion) -> MultiViewDiffusion:
+    """On the CPU too, for rehearsals."""
+    if model.device.type == "cuda":
+        return model.accelerate(graphs=False)
+    from backend.diffusion.fast.fusing import fuse
+
+    for part in model.parts.values():
+        fuse(part)
+    return model
+
+
+def _measure(
+    kind: str,
+    model: MultiViewDiffusion,
+    result: dict[str, Any],
+    expected: dict[str, tuple[Tensor, ...]],
+    arguments: argparse.Namespace,
+) -> None:
+    """Rows of one model; the first model's results are what the others' are compared with."""
+    for way in ("eager", "graph") if model.device.type == "cuda" else ("eager",):
+        if way == "graph":
+            model._graphs = {
+                "unet": Graphed("UNet", model._run_unet),
+                "vae": Graphed("encoder", model._run_vae),
+            }
+        for name, work in _works(model, arguments.images).items():
+            row = _timed(work, model.device, arguments.steps)
+            outputs = work()
+            floor = expected.setdefault(name, outputs)
+            row["error"] = max(_error(a, b) for a, b in zip(outputs, floor, strict=True))
+            row["floor_ms"] = _count(work, model) / result["matmul_tflops"] / 1e9
+            result[f"{name}, {kind} {way}"] = row
+            _show(f"{name}, {kind} {way}", row)
+            model.release_graphs()
+
+
+def _works(model: MultiViewDiffusion, counts: list[int]) -> dict[str, Work]:
+    """What is measured, by name; each gives its results."""
+    generator = torch.Generator(model.device).manual_seed(0)
+    found: dict[str, Work] = {}
+    for count in counts:
+        found[f"unet {2 * count}"] = _unet_work(model, 2 * count, generator)
+        images = torch.rand(count, 256, 256, 3, generator=generator, device=model.device)
+        found[f"encoder {count}, forward"] = lambda images=images: _encode(model, images)  # type: ignore[misc]
+        found[f"encoder {count}, with gradient"] = lambda images=images: _pull(model, images)  # type: ignore[misc]
+    return found
+
+
+def _unet_work(model: MultiViewDiffusion, batch: int, generator: torch.Generator) -> Work:
+    device = model.device
+    latents = torch.randn(batch, *model.latent_shape, generator=generator, device=device)
+    context = torch.cat([c.expand(batch // 2, -1, -1) for c in full_size.contexts(device)])
+    camera = torch.randn(batch, 16, generator=generator, device=device)
+    steps = torch.full((batch,), 500, device=device)
+
+    def work() -> tuple[Tensor, ...]:
+        with torch.no_grad():
+            return (model.predict_noise(latents, steps, context, camera),)
+
+    return work
+
+
+def _encode(model: MultiViewDiffusion, images: Tensor) -> tuple[Tensor, ...]:
+    with torch.no_grad():
+        return (model.encode_images(images),)
+
+
+def _pull(model: MultiViewDiffusion, images: Tensor) -> tuple[Tensor, ...]:
+    leaf = images.clone().requires_grad_()
+    latents = model.encode_images(leaf)
+    return latents.detach(), *torch.autograd.grad(latents.square().sum(), leaf)
+
+
+def _timed(work: Work, device: torch.device, steps: int) -> dict[str, float]:
+    watch = Stopwatch(device)
+    for number in range(SKIPPED + steps):
+        if number == SKIPPED and device.type == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        with watch.measure("work"):
+            work()
+        watch.end_step()
+    cuda = device.type == "cuda"
+    return {
+        "ms": median(watch.series("work")[SKIPPED:]),
+        # Reserved, and not allocated: a graph's own pool counts as allocated only while it is captured.
+        "reserved_gib": torch.cuda.max_memory_reserved() / 2**30 if cuda else 0.0,
+        "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if cuda else 0.0,
+    }
+
+
+def _count(work: Work, model: MultiViewDiffusion) -> float:
+    """FLOP: matrix products, convolutions, attention. Of eager calls: a graph is not seen."""
+    graphs, model._graphs = model._graphs, {}
+    with CountedFlops() as counted:
+        work()
+    model._graphs = graphs
+    return float(counted.total)
+
+
+def _error(found: Tensor, expected: Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
+
+
+def _show(name: str, row: dict[str, float]) -> None:
+    log.info(
+        "%-40s %8.2f ms, floor %6.2f ms, %5.2f GiB peak, %5.2f reserved, error %.1e",
+        name,
+        row["ms"],
+        row["floor_ms"],
+        row["peak_gib"],
+        row["reserved_gib"],
+        row["error"],
+    )
+
+
+def _profile(name: str, work: Work, device: torch.device, rows: int = 30) -> None:
+    from torch.profiler import ProfilerActivity, profile
+
+    cuda = device.type == "cuda"
+    work()
+    with profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as profiler:
+        work()
+        if cuda:
+            torch.cuda.synchronize()
+    events = profiler.key_averages()
+    times = [(e.self_device_time_total if cuda else e.self_cpu_time_total, e.count, e.key) for e in events]
+    log.info("%s: %.2f ms in kernels", name, sum(time for time, _, _ in times) / 1e3)
+    for time, count, key in sorted(times, reverse=True)[:rows]:
+        log.info("%9.3f ms %5d  %s", time / 1e3, count, key[:90])
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.guidance", description=__doc__)
+    parser.add_argument("--images", nargs="+", type=int, default=[4, 8], help="the UNet gets twice as many")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--profile", action="store_true", help="the fast networks' kernels by time")
+    parser.add_argument("--tiny", action="store_true", help="small networks, to rehearse")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
