@@ -62,7 +62,10 @@ def _fits(conv: Any) -> bool:
 
 
 def _is_plain_resnet(block: Any) -> bool:
-    settings = (block.time_embedding_norm, block.output_scale_factor, block.skip_time_act, block.dropout.p)
+    # Decoders say "group", which stock treats as the default without a time.
+    timeless = block.time_embedding_norm == "group" and block.time_emb_proj is None
+    kind = "default" if timeless else block.time_embedding_norm
+    settings = (kind, block.output_scale_factor, block.skip_time_act, block.dropout.p)
     inner = block.upsample is None and block.downsample is None and type(block.nonlinearity) is nn.SiLU
     return settings == ("default", 1.0, False, 0.0) and inner and _fits(block.conv1) and _fits(block.conv2)
 

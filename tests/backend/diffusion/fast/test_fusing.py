@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fused modules against stock ones: the same numbers, the same gradient, the same parameter names."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from backend.diffusion.fast.fusing import fuse
+from backend.diffusion.model import MultiViewDiffusion
+
+
+@pytest.fixture(params=["v21", "v15"])
+def pair(request: Any, tiny: Any) -> tuple[MultiViewDiffusion, MultiViewDiffusion]:
+    stock = copy.deepcopy(tiny(request.param)).freeze()
+    fast = copy.deepcopy(stock)
+    for part in (fast.unet, fast.vae):
+        assert part is not None
+        assert fuse(part) > 0
+    return stock, fast
+
+
+def inputs(model: MultiViewDiffusion) -> tuple[Any, ...]:
+    unet: Any = model.unet
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.randn(4, unet.config.in_channels, 8, 8, generator=generator)
+    context = torch.randn(4, 7, unet.config.cross_attention_dim, generator=generator)
+    camera = torch.randn(4, 16, generator=generator)
+    return latents, torch.tensor([5, 5, 900, 900]), context, camera, 2
+
+
+def test_everything_known_is_replaced(pair: Any) -> None:
+    left = {type(module).__name__ for part in (pair[1].unet, pair[1].vae) for module in part.modules()}
+    assert {"FusedResnet", "FusedTransformer", "FusedMapAttention", "FusedDownsample"} <= left
+    assert not {"ResnetBlock2D", "Transformer2DModel", "Downsample2D", "Upsample2D"} & left
+
+
+def test_parameters_keep_their_names(pair: Any) -> None:
+    pair[1].predict_noise(*inputs(pair[1]))
+    for before, after in ((pair[0].unet, pair[1].unet), (pair[0].vae, pair[1].vae)):
+        found = after.state_dict()
+        assert set(found) == set(before.state_dict())
+        assert all(torch.equal(value, found[name]) for name, value in before.state_dict().items())
+
+
+def test_same_noise(pair: Any, relative_error: Any) -> None:
+    with torch.no_grad():
+        expected, found = (model.predict_noise(*inputs(model)) for model in pair)
+    assert relative_error(found, expected) < 1e-5
+
+
+@pytest.mark.parametrize("side", [32, 48])
+def test_same_latents_and_same_gradient(pair: Any, relative_error: Any, side: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    images, results = torch.rand(2, side, side, 3, generator=generator), []
+    for model in pair:
+        x = images.clone().requires_grad_()
+        latents = model.encode_images(x, generator=torch.Generator().manual_seed(2))
+        weight = torch.randn(latents.shape, generator=torch.Generator().manual_seed(3))
+        results.append((latents.detach(), *torch.autograd.grad((latents * weight).sum(), x)))
+    for found, expected in zip(results[1], results[0], strict=True):
+        assert expected.norm() > 0
+        assert relative_error(found, expected) < 1e-5
+
+
+def test_same_pictures(pair: Any, relative_error: Any) -> None:
+    latents = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected, found = (model.decode_latents(latents) for model in pair)
+    assert relative_error(found, expected) < 1e-5
+
+
+def test_joined_weights_follow_a_cast(pair: Any) -> None:
+    pair[1].predict_noise(*inputs(pair[1]))
+    model = copy.deepcopy(pair[1]).to(dtype=torch.float64)
+    expected = pair[0].predict_noise(*inputs(pair[0]))
+    assert torch.allclose(model.predict_noise(*inputs(model)), expected, atol=1e-4)
+
+
+def test_unknown_modules_stay() -> None:
+    from diffusers.models.resnet import ResnetBlock2D
+
+    block = ResnetBlock2D(in_channels=32, temb_channels=8, time_embedding_norm="scale_shift")
+    parent = nn.Sequential(block)
+    assert fuse(parent) == 0
+    assert parent[0] is block
