@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from backend.ahead import Ahead
 from backend.cameras import Views, rays, sample_views
 from backend.checkpoint import read_checkpoint, write_checkpoint
 from backend.diffusion.model import MultiViewDiffusion
@@ -19,7 +20,7 @@ from backend.radiance.dense_grid import DenseGrid
 from backend.radiance.losses import add_total_variation_gradient, opacity_entropy, orientation, sparsity
 from backend.radiance.occupancy import OccupancyGrid
 from backend.radiance.pictures import Pictures
-from backend.radiance.rendering import Rendered
+from backend.radiance.rendered import Rendered
 from backend.radiance.shading import draw_light
 from backend.recipe import (
     kind_of_normals,
@@ -82,6 +83,7 @@ class Distillation:
         self.background = make_background(numbers, self.views, self.device, seed)
         self.optimizer = make_optimizer(numbers, self.field, self.background)
         self.chunk = numbers.ray_chunk
+        self.ahead = Ahead(self.device)
         self.normals = kind_of_normals(numbers, self.device)
 
     @property
@@ -93,6 +95,7 @@ class Distillation:
         """One optimisation step. Where memory does not suffice, again with fewer rays at a time."""
         if self.step_number % self.numbers.occupancy_every == 0:
             self.occupancy.update(self.field, self._generator("occupancy"))
+            self.ahead.catch_up()
         while (shortage := self._attempt()) is not None:
             if not self._make_room():
                 raise shortage
@@ -121,15 +124,19 @@ class Distillation:
         """Renders four orthogonal views (or several sets of them), asks the model, and moves the field."""
         generator, dice = self._generator(), self._dice()
         stage = stage_at(self.numbers, self.step_number)
-        views = sample_views(stage.views // self.views, self.ranges, self.views, generator, self.device)
-        pictures = self._pictures(views, stage.size, generator, dice)
-        noise_step = draw_step(self._noise_range(), generator, self.device)
+        with self.ahead.work():
+            views = sample_views(stage.views // self.views, self.ranges, self.views, generator, self.device)
+            noise_step = draw_step(self._noise_range(), generator, self.device)
+            pictures = self._pictures(views, stage.size, generator, dice)
+            pictures.march(self.chunk)
+        self.ahead.hand_over((views.c2w, noise_step, *pictures.tensors))
+        background = self.background(pictures.directions, generator)
         self.optimizer.zero_grad(set_to_none=True)
 
         def look(images: Tensor) -> Tensor:
             return self.guidance(images, views.c2w, noise_step, generator=generator).loss
 
-        pictures.backward(look, self._regularisers, self.chunk)
+        pictures.backward(look, self._regularisers, background, self.chunk)
         self._move()
 
     def _pictures(self, views: Views, size: int, generator: torch.Generator, dice: random.Random) -> Pictures:
@@ -151,7 +158,6 @@ class Distillation:
             self.occupancy,
             origins,
             directions,
-            self.background(directions, generator),
             torch.rand(directions[..., 0].numel(), generator=generator, device=self.device),
             numbers.samples_per_ray,
             light,

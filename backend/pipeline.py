@@ -128,6 +128,7 @@ def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, str, 
     negative = config.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
     context, negative_context = model.encode_prompts([settings.prompt, negative]).split(1)
     model.drop_text_encoder()
+    model.accelerate()
     distillation = Distillation(model, context, negative_context, fit.numbers, settings.seed)
     return distillation, _identity(settings, folder, asked), notes
 

@@ -23,7 +23,7 @@ import torch
 
 from backend.devices import pick_device, pick_dtype
 from backend.distillation import Distillation
-from backend.radiance import pictures
+from backend.radiance.pictures import Pictures
 from backend.settings import PRESETS, Numbers
 from benchmarks import full_size
 from benchmarks.ceilings import copy_bytes, matmul_flops
@@ -31,7 +31,7 @@ from benchmarks.counted import CountedFlops
 from benchmarks.stopwatch import Stopwatch
 
 STAGES = {"1": 0.0, "2": 0.5}
-PARTS = ("occupancy", "render", "encode", "unet", "optimiser")
+PARTS = ("occupancy", "march", "render", "encode", "unet", "backward", "optimiser")
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,8 @@ def main() -> int:
     device = pick_device(arguments.device)
     dtype = pick_dtype(device, 256, arguments.precision)
     model = full_size.build(device, dtype, arguments.tiny)
+    if not arguments.stock:
+        model.accelerate()
     result: dict[str, Any] = {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "torch": torch.__version__,
@@ -94,6 +96,7 @@ def measure(
         "windows_ms": [median(steps[i : i + window]) for i in range(0, len(steps) - window + 1, window)],
         "allocated_gib": [memory[i] / 2**30 for i in (0, len(memory) // 2, -1)],
         "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None,
+        "reserved_gib": torch.cuda.max_memory_reserved() / 2**30 if device.type == "cuda" else None,
         "samples": median(samples),
         "tflop": flops / 1e12,
     }
@@ -124,7 +127,9 @@ def _watched(watch: Stopwatch, distillation: Distillation) -> Iterator[list[torc
     watch.wrap(distillation.guidance, "encode", "encode")
     watch.wrap(distillation.guidance, "guided_noise", "unet")
     watch.wrap(distillation, "_move", "optimiser")
-    render, samples = pictures.render, []
+    watch.wrap(Pictures, "march", "march")
+    watch.wrap(torch.Tensor, "backward", "backward")
+    render, samples = Pictures.render, []
 
     def measured(*args: Any, **kwargs: Any) -> Any:
         with watch.measure("render"):
@@ -133,17 +138,22 @@ def _watched(watch: Stopwatch, distillation: Distillation) -> Iterator[list[torc
             samples.append(rendered.samples)
         return rendered
 
-    pictures.render = measured
+    Pictures.render = measured  # type: ignore[method-assign]
     try:
         yield samples
     finally:
-        pictures.render = render
+        Pictures.render = render  # type: ignore[method-assign]
+        watch.unwrap()
 
 
 def _show(name: str, found: dict[str, Any], ceilings: dict[str, Any]) -> None:
     floor = found["tflop"] / ceilings["matmul_tflops"] * 1e3
     parts = "".join(f"\n    {part:<10} {found['parts_ms'].get(part, 0.0):8.2f} ms" for part in PARTS)
-    peak = "" if found["peak_gib"] is None else f", peak {found['peak_gib']:.2f} GiB"
+    peak = (
+        ""
+        if found["peak_gib"] is None
+        else f", peak {found['peak_gib']:.2f} GiB (reserved {found['reserved_gib']:.2f})"
+    )
     log.info(
         "%s: %.1f ms a step, %.2f M samples%s\n  counted %.2f TFLOP: %.1f ms at %.0f TFLOP/s, ratio %.1f%s\n"
         "  flat? %s ms; allocated %s GiB",
@@ -171,6 +181,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--ray-chunk", type=int, help="instead of the preset's")
     parser.add_argument("--learn", action="store_true", help="let the field change, as a real run does")
     parser.add_argument("--tiny", action="store_true", help="small networks, to rehearse")
+    parser.add_argument(
+        "--stock", action="store_true", help="networks as they are: no fused parts, no graphs"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--compare", type=Path, metavar="OLD.json")
     return parser.parse_args()

@@ -20,6 +20,7 @@ class Stopwatch:
         self._cuda = device.type == "cuda"
         self._open: list[tuple[str, Any, Any]] = []
         self._steps: dict[str, list[float]] = defaultdict(list)
+        self._wrapped: list[tuple[Any, str, Any]] = []
 
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:
@@ -29,14 +30,20 @@ class Stopwatch:
         self._open.append((name, start, self._now()))
 
     def wrap(self, owner: Any, attribute: str, name: str) -> None:
-        """Measures every call of owner.attribute from now on."""
+        """Measures every call of owner.attribute until `unwrap`."""
         function: Callable[..., Any] = getattr(owner, attribute)
+        self._wrapped.append((owner, attribute, function))
 
         def measured(*args: Any, **kwargs: Any) -> Any:
             with self.measure(name):
                 return function(*args, **kwargs)
 
         setattr(owner, attribute, measured)
+
+    def unwrap(self) -> None:
+        """Puts everything back that was wrapped."""
+        while self._wrapped:
+            setattr(*self._wrapped.pop())
 
     def end_step(self) -> None:
         """Waits for the device and files the step's times."""

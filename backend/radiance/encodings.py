@@ -15,6 +15,11 @@ class Encoding(nn.Module, ABC):
     output_dim: int
     """Number of features F a position gets."""
 
+    @property
+    def has_kernels(self) -> bool:
+        """Whether kernels of our own compute it, where it is now."""
+        return False
+
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Features (N,F) of positions x (N,3) in 0..1."""

@@ -57,13 +57,22 @@ class RadianceField(nn.Module):
         self.density_net = small_mlp(encoding.output_dim, hidden, 1, generator, bias=bias)
         self.colour_net = small_mlp(encoding.output_dim, hidden, 3, generator, bias=bias)
 
+    @property
+    def fused(self) -> bool:
+        """Whether the kernels of `backend.radiance.fused` can evaluate and render this field, where it is."""
+        return self.encoding.has_kernels and self._fits_kernels()
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Density (N,) >= 0 and rgb (N,3) in 0..1 of world points x (N,3)."""
+        if not torch.is_grad_enabled() and self.fused:
+            return self._at_points(x, want_colour=True)
         features = self._encode(x)
         return self._activate(features, x), torch.sigmoid(self.colour_net(features))
 
     def density(self, x: Tensor) -> Tensor:
         """Density (N,) >= 0 of world points x (N,3), without evaluating colour."""
+        if not torch.is_grad_enabled() and self.fused:
+            return self._at_points(x, want_colour=False)[0]
         return self._activate(self._encode(x), x)
 
     def colour(self, x: Tensor) -> Tensor:
@@ -87,6 +96,17 @@ class RadianceField(nn.Module):
             inner = self.encoding.pull_back(place, along_features) / (2 * self.bound)
             gradient = inner + (along_radius / radius)[:, None] * x
             return density, torch.sigmoid(self.colour_net(features)), gradient
+
+    def _fits_kernels(self) -> bool:
+        from backend.radiance.fused.field import suits
+        from backend.radiance.fused.trial import fused_works
+
+        return suits(self) and fused_works()
+
+    def _at_points(self, x: Tensor, want_colour: bool) -> tuple[Tensor, Tensor]:
+        from backend.radiance.fused.field import at_points
+
+        return at_points(self, x, want_colour)
 
     def _encode(self, x: Tensor) -> Tensor:
         return self.encoding((x / self.bound + 1) / 2)

@@ -14,6 +14,7 @@ import importlib.util
 import logging
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -127,7 +128,9 @@ class HashGrid(Encoding):
     overrides finest).
     Defaults are MVDream's (16 levels of 2 features, 2^19 entries, 16 to 4096). Differentiable twice (with
     Triton through `pull_back` alone).
-    kernels: "auto" (Triton on a GPU where it can be imported), "torch" or "triton".
+    kernels: "auto" (Triton on a GPU where it works), "torch", "triton" or "tinycudann" (if it was built; once
+    differentiable). All share the one layout of the table, so a field can be trained with one of them and
+    used with another.
     """
 
     scales: Tensor
@@ -147,9 +150,11 @@ class HashGrid(Encoding):
     ) -> None:
         super().__init__()
         self.kernels = kernels
+        self._tinycudann: Any = None
         if per_level_scale is None:
             per_level_scale = (finest / base) ** (1 / (levels - 1)) if levels > 1 else 1.0
         self.features = features
+        self.base, self.log2_size, self.per_level_scale = base, log2_size, float(per_level_scale)
         self.levels = grid_levels(levels, log2_size, base, per_level_scale)
         self.output_dim = levels * features
         entries = self.levels[-1].offset + self.levels[-1].size
@@ -164,27 +169,36 @@ class HashGrid(Encoding):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (N, levels * features) of positions x (N,3) in 0..1, coarse level first."""
-        if self.uses_triton:
+        if self.has_kernels:
             from backend.radiance.hash_grid_triton import Encode
 
             return Encode.apply(x.contiguous(), self.table, self.scales, self.geometry)
+        if self.kernels == "tinycudann":
+            return self._through_tinycudann(x)
         table = self.table.view(-1, self.features)
         return torch.cat([self._read(table, level, x) for level in self.levels], 1)
 
     def pull_back(self, x: Tensor, gradient: Tensor) -> Tensor:
         """See `Encoding`."""
-        if not self.uses_triton:
+        if not self.has_kernels:
             return super().pull_back(x, gradient)
         from backend.radiance.hash_grid_triton import PullBack
 
         return PullBack.apply(x.contiguous(), self.table, gradient, self.scales, self.geometry)
 
     @property
-    def uses_triton(self) -> bool:
+    def has_kernels(self) -> bool:
         """Whether the kernels of `hash_grid_triton` do the work."""
         if self.kernels == "auto":
             return self.table.is_cuda and self.features == 2 and triton_works()
         return self.kernels == "triton"
+
+    def _through_tinycudann(self, x: Tensor) -> Tensor:
+        if self._tinycudann is None:
+            from backend.radiance.hash_grid_tinycudann import TinyCudaEncoder
+
+            self._tinycudann = TinyCudaEncoder(self)
+        return self._tinycudann(x)
 
     def _read(self, table: Tensor, level: GridLevel, x: Tensor) -> Tensor:
         position = x * level.scale + 0.5

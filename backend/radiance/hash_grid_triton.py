@@ -40,7 +40,7 @@ def _level(scale_ptr, geometry_ptr, level):
 
 
 @triton.jit
-def _entry(cx, cy, cz, corner: tl.constexpr, resolution, size, offset, hashed):
+def corner_entry(cx, cy, cz, corner: tl.constexpr, resolution, size, offset, hashed):
     """Table entry of one of the 8 corners at the lowest one (cx, cy, cz); see `hash_grid.entry_index`.
 
     Without its two modulos: a hashed level's size is a power of two, and a dense one is overrun by less than
@@ -81,7 +81,7 @@ def _side(fraction, bit: tl.constexpr):
 
 
 @triton.jit
-def _weight(fx, fy, fz, vx, vy, vz, scale, corner: tl.constexpr, along: tl.constexpr):
+def corner_weight(fx, fy, fz, vx, vy, vz, scale, corner: tl.constexpr, along: tl.constexpr):
     """w_c, or its derivative along v."""
     wx, wy, wz = _side(fx, corner & 1), _side(fy, (corner >> 1) & 1), _side(fz, corner >> 2)
     if along:
@@ -118,8 +118,8 @@ def _gather_kernel(
     y0 = tl.zeros([block], tl.float32)
     y1 = tl.zeros([block], tl.float32)
     for corner in tl.static_range(8):
-        weight = _weight(fx, fy, fz, vx, vy, vz, scale, corner, along)
-        entry = _entry(cx, cy, cz, corner, resolution, size, offset, hashed)
+        weight = corner_weight(fx, fy, fz, vx, vy, vz, scale, corner, along)
+        entry = corner_entry(cx, cy, cz, corner, resolution, size, offset, hashed)
         place = table_ptr + entry * 2
         y0 += weight * tl.load(place, mask=inside, other=0.0).to(tl.float32)
         y1 += weight * tl.load(place + 1, mask=inside, other=0.0).to(tl.float32)
@@ -141,8 +141,8 @@ def _scatter_kernel(
     g0 = tl.load(g_ptr + row * width + level * 2, mask=inside, other=0.0)
     g1 = tl.load(g_ptr + row * width + level * 2 + 1, mask=inside, other=0.0)
     for corner in tl.static_range(8):
-        weight = _weight(fx, fy, fz, vx, vy, vz, scale, corner, along)
-        entry = _entry(cx, cy, cz, corner, resolution, size, offset, hashed)
+        weight = corner_weight(fx, fy, fz, vx, vy, vz, scale, corner, along)
+        entry = corner_entry(cx, cy, cz, corner, resolution, size, offset, hashed)
         place = dtable_ptr + entry * 2
         tl.atomic_add(place, weight * g0, mask=inside, sem="relaxed")
         tl.atomic_add(place + 1, weight * g1, mask=inside, sem="relaxed")
@@ -163,13 +163,13 @@ def _pull_back_kernel(
         g0 = tl.load(g_ptr + row * width + level * 2, mask=inside, other=0.0)
         g1 = tl.load(g_ptr + row * width + level * 2 + 1, mask=inside, other=0.0)
         for corner in tl.static_range(8):
-            entry = _entry(cx, cy, cz, corner, resolution, size, offset, hashed)
+            entry = corner_entry(cx, cy, cz, corner, resolution, size, offset, hashed)
             place = table_ptr + entry * 2
             value = g0 * tl.load(place, mask=inside, other=0.0).to(tl.float32)
             value += g1 * tl.load(place + 1, mask=inside, other=0.0).to(tl.float32)
-            dx += value * _weight(fx, fy, fz, 1.0, 0.0, 0.0, scale, corner, True)
-            dy += value * _weight(fx, fy, fz, 0.0, 1.0, 0.0, scale, corner, True)
-            dz += value * _weight(fx, fy, fz, 0.0, 0.0, 1.0, scale, corner, True)
+            dx += value * corner_weight(fx, fy, fz, 1.0, 0.0, 0.0, scale, corner, True)
+            dy += value * corner_weight(fx, fy, fz, 0.0, 1.0, 0.0, scale, corner, True)
+            dz += value * corner_weight(fx, fy, fz, 0.0, 0.0, 1.0, scale, corner, True)
     tl.store(dx_ptr + row * 3, dx, mask=inside)
     tl.store(dx_ptr + row * 3 + 1, dy, mask=inside)
     tl.store(dx_ptr + row * 3 + 2, dz, mask=inside)

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from backend.radiance.compositing import transmittance, volume_weights
 from backend.radiance.field import RadianceField
+from backend.radiance.normals import surface
 from backend.radiance.occupancy import OccupancyGrid
+from backend.radiance.rendered import EARLY_STOP, Rendered
 
 __all__ = ["Rendered", "Samples", "march", "render", "volume_weights"]
 
@@ -33,28 +35,6 @@ class Samples:
     points: Tensor
 
 
-@dataclass(frozen=True)
-class Rendered:
-    """What R rays saw.
-
-    rgb (R,3), with the background if one was given; opacity (R,) in 0..1; depth (R,) = sum of weight times
-    distance (divide by the opacity for a mean). Per kept sample, for losses: weights (N,), density (N,),
-    points (N,3), normals (N,3) if there are any, ray (N,) index into the rays. samples: N as an int64 scalar
-    on the rays' device.
-    """
-
-    rgb: Tensor
-    opacity: Tensor
-    depth: Tensor
-    weights: Tensor
-    density: Tensor
-    points: Tensor
-    ray: Tensor
-    samples: Tensor
-    normals: Tensor | None = None
-
-
-Surface = Callable[[RadianceField, Tensor], tuple[Tensor, Tensor, Tensor | None]]
 Shade = Callable[[Tensor, Tensor | None, Tensor, Tensor], Tensor]
 
 
@@ -66,9 +46,11 @@ def render(
     background: Tensor | None = None,
     samples: int = 64,
     jitter: Tensor | None = None,
-    early_stop: float = 1e-4,
-    surface: Surface | None = None,
+    early_stop: float = EARLY_STOP,
+    normals: str = "none",
+    normal_step: float = 0.0,
     shade: Shade | None = None,
+    width: int = 0,
 ) -> Rendered:
     """Colour, opacity and depth of R rays.
 
@@ -78,17 +60,26 @@ def render(
     jitter: (R,) in 0..1, where in its bins each ray's samples lie; None puts them in the middles.
     early_stop: samples reached by less light than this are dropped before colours and gradients; 0 keeps all,
     and saves the second of two synchronisations with a GPU.
-    surface: what points are asked for, `(field, points) -> density, colour, normals or None`; the default
-    asks for no normals. shade: `(colour, normals, points, ray) -> colour` puts the object under a light.
-    Gradients reach the field and the background.
+    normals: "none", "analytic" or "finite", as for `normals.surface`, with its `normal_step` in world units.
+    shade: `(colour, normals, points, ray) -> colour` puts the object under a light. width: rays in a row of
+    the picture, if these are whole rows; neighbours are then rendered together where that is faster.
+    Gradients reach the field and the background. On a GPU `backend.radiance.fused` does the work where it
+    can.
     """
+    if field.fused and normals != "finite":
+        from backend.radiance.fused.marching import march as find
+        from backend.radiance.fused.rendering import render_marched
+
+        with torch.no_grad():
+            marched = find(field.bound, occupancy, origins, directions, samples, jitter, width)
+        return render_marched(field, marched, background, normals == "analytic", shade, early_stop)
     with torch.no_grad():
         found = march(field.bound, occupancy, origins, directions, samples, jitter)
         if early_stop > 0:
             found = _drop_hidden(field, found, origins, directions, early_stop)
-    density, colour, normals = surface(field, found.points) if surface else (*field(found.points), None)
+    density, colour, direction = surface(field, found.points, normals, normal_step)
     if shade is not None:
-        colour = shade(colour, normals, found.points, found.ray)
+        colour = shade(colour, direction, found.points, found.ray)
     weights = volume_weights(_spread(density, found), found.length)
     packed = weights.view(-1).index_select(0, found.slot)
     count = found.keep.sum(1)
@@ -98,7 +89,7 @@ def render(
     if background is not None:
         rgb = rgb + (1 - opacity)[:, None] * background
     depth = (weights * found.t).sum(1)
-    return Rendered(rgb, opacity, depth, packed, density, found.points, found.ray, count.sum(), normals)
+    return Rendered(rgb, opacity, depth, packed, density, found.ray, count.sum(), direction)
 
 
 def march(

@@ -17,6 +17,8 @@ PointFunction = Callable[[Tensor], Tensor]
 class WrittenField(RadianceField):
     """density_of and colour_of map points (N,3) to (N,) and (N,3), instead of networks."""
 
+    fused = False
+
     def __init__(
         self, density_of: PointFunction, colour_of: PointFunction | None = None, bound: float = 1.0
     ) -> None:

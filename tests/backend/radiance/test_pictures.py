@@ -12,7 +12,7 @@ from backend.radiance.hash_grid import HashGrid
 from backend.radiance.losses import orientation, sparsity
 from backend.radiance.occupancy import OccupancyGrid
 from backend.radiance.pictures import Pictures
-from backend.radiance.rendering import Rendered
+from backend.radiance.rendered import Rendered
 from backend.radiance.shading import draw_light
 
 
@@ -42,10 +42,8 @@ def gradients(normals: str, lit: float, chunk: int) -> tuple[Tensor, dict[str, T
         light = type(light)(light.look, light.position.double(), light.diffuse)
     jitter = torch.rand(4 * 81, generator=generator).double()
     behind = background(directions, generator)
-    pictures = Pictures(
-        field, occupancy, origins, directions, behind, jitter, 24, light, normals, normal_step=0.02
-    )
-    images = pictures.backward(loss, regularisers, chunk)
+    pictures = Pictures(field, occupancy, origins, directions, jitter, 24, light, normals, normal_step=0.02)
+    images = pictures.backward(loss, regularisers, behind, chunk)
     parameters = [*field.named_parameters(), *background.named_parameters()]
     return images, {name: parameter.grad for name, parameter in parameters}
 

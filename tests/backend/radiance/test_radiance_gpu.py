@@ -9,7 +9,8 @@ from backend.radiance.dense_grid import DenseGrid
 from backend.radiance.field import RadianceField
 from backend.radiance.hash_grid import HashGrid
 from backend.radiance.occupancy import OccupancyGrid
-from backend.radiance.rendering import Rendered, render
+from backend.radiance.rendered import Rendered
+from backend.radiance.rendering import render
 
 pytestmark = [
     pytest.mark.gpu,

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Are the kernels to be trusted on this card? Tried once, against plain PyTorch."""
+
+from __future__ import annotations
+
+import functools
+import logging
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from backend.radiance.field import RadianceField
+from backend.radiance.fused.compositing import composite
+from backend.radiance.fused.field import evaluate
+from backend.radiance.fused.marching import march
+from backend.radiance.hash_grid import HashGrid
+from backend.radiance.rendering import march as plain_march
+from backend.radiance.rendering import volume_weights
+
+log = logging.getLogger(__name__)
+
+_TOLERANCE = 3e-2
+"""Relative; half precision reads, TF32 products and bfloat16 gradients make about a tenth of it."""
+
+
+def fused_works() -> bool:
+    """Whether the kernels run on the current GPU and give what PyTorch gives."""
+    return _works_on(torch.cuda.current_device() if torch.cuda.is_available() else -1)
+
+
+@functools.cache
+def _works_on(_device: int) -> bool:
+    try:
+        return _agrees()
+    except Exception as error:  # noqa: BLE001 - compiler, driver, card: anything can go wrong
+        log.warning("The field's kernels can't be used (%s); PyTorch does the work, more slowly.", error)
+        return False
+
+
+@torch.enable_grad()
+def _agrees() -> bool:
+    """Pictures of a small field, and what a loss on them gives back to its parameters."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    start = torch.Generator().manual_seed(0)
+    grid = HashGrid(16, log2_size=10, base=4, finest=64, init_scale=0.5, generator=start, kernels="torch")
+    field = RadianceField(grid, hidden=64, generator=start, bias=False).to(device)
+    across = torch.linspace(-0.5, 0.5, 8)
+    origins = torch.stack(
+        [*torch.meshgrid(across, across, indexing="ij"), torch.full((8, 8), -2.0)], -1
+    ).reshape(-1, 3)
+    origins = origins.to(device)
+    directions = torch.tensor([0.0, 0.0, 1.0], device=device).expand_as(origins).contiguous()
+    weights = torch.randn(64, 3, generator=start).to(device)
+    found = [_render(field, origins, directions), _plainly(field, origins, directions)]
+    results = []
+    for rgb, normals in found:
+        loss = (rgb * weights).sum() + normals
+        results.append([rgb, *torch.autograd.grad(loss, list(field.parameters()))])
+    near = [bool((a - b).norm() <= _TOLERANCE * b.norm()) for a, b in zip(*results, strict=True)]
+    if not all(near):
+        log.warning("The field's kernels compute something else than PyTorch here, so they are not used.")
+    return all(near)
+
+
+def _render(field: RadianceField, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    marched = march(field.bound, None, origins, directions, 16, None, width=8)
+    seen = evaluate(field, marched, want_gradient=True, early_stop=0.0)
+    assert seen.gradient is not None
+    rgb, _, _, weights = composite(seen.density, seen.colour, seen.live, marched)
+    return rgb, _push(weights, seen.gradient)
+
+
+def _plainly(field: RadianceField, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    with torch.no_grad():
+        found = plain_march(field.bound, None, origins, directions, 16, None)
+    density, colour, gradient = field.with_gradient(found.points)
+    spread = density.new_zeros(found.keep.shape).masked_scatter(found.keep, density)
+    weights = volume_weights(spread, found.length).view(-1).index_select(0, found.slot)
+    rgb = torch.zeros_like(origins).index_add(0, found.ray, weights[:, None] * colour)
+    return rgb, _push(weights, gradient)
+
+
+def _push(weights: Tensor, gradient: Tensor) -> Tensor:
+    return (weights * F.normalize(gradient, dim=-1, eps=1e-6)[:, 2]).sum()
