@@ -15,6 +15,7 @@ and `pull back` gives J^T g, the gradient with respect to positions. What analyt
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -105,9 +106,42 @@ def _direction(v_ptr, row, inside, along: tl.constexpr):
 
 
 @triton.jit
+def read_pair(table_ptr, entry, inside, half: tl.constexpr):
+    """Both features of a table entry by one load: two float16 as an int32, or two float32 as an int64."""
+    if half:
+        bits = tl.load(table_ptr + entry, mask=inside, other=0)
+        low = (bits & 0xFFFF).to(tl.uint16).to(tl.float16, bitcast=True)
+        high = ((bits >> 16) & 0xFFFF).to(tl.uint16).to(tl.float16, bitcast=True)
+        return low.to(tl.float32), high.to(tl.float32)
+    else:
+        bits = tl.load(table_ptr + entry, mask=inside, other=0)
+        low = (bits & 0xFFFFFFFF).to(tl.uint32).to(tl.float32, bitcast=True)
+        high = ((bits >> 32) & 0xFFFFFFFF).to(tl.uint32).to(tl.float32, bitcast=True)
+        return low, high
+
+
+@triton.jit
+def add_pair(gradient_ptr, entry, a, b, inside, vector: tl.constexpr):
+    """Adds to both features of a table entry: one instruction where the card has it (Hopper and later)."""
+    place = gradient_ptr + entry * 2
+    if vector:
+        tl.inline_asm_elementwise(
+            "{ .reg .pred p; setp.ne.b32 p, $4, 0; @p red.global.add.v2.f32 [$1], {$2, $3}; mov.b32 $0, 0; }",
+            "=r,l,f,f,r",
+            [place.to(tl.int64), a, b, inside.to(tl.int32)],
+            dtype=tl.int32,
+            is_pure=False,
+            pack=1,
+        )
+    else:
+        tl.atomic_add(place, a, mask=inside, sem="relaxed")
+        tl.atomic_add(place + 1, b, mask=inside, sem="relaxed")
+
+
+@triton.jit
 def _gather_kernel(
     x_ptr, v_ptr, table_ptr, y_ptr, scale_ptr, geometry_ptr, count, width,
-    along: tl.constexpr, block: tl.constexpr,
+    along: tl.constexpr, half: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     level = tl.program_id(1)
     row = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
@@ -120,9 +154,9 @@ def _gather_kernel(
     for corner in tl.static_range(8):
         weight = corner_weight(fx, fy, fz, vx, vy, vz, scale, corner, along)
         entry = corner_entry(cx, cy, cz, corner, resolution, size, offset, hashed)
-        place = table_ptr + entry * 2
-        y0 += weight * tl.load(place, mask=inside, other=0.0).to(tl.float32)
-        y1 += weight * tl.load(place + 1, mask=inside, other=0.0).to(tl.float32)
+        a, b = read_pair(table_ptr, entry, inside, half)
+        y0 += weight * a
+        y1 += weight * b
     tl.store(y_ptr + row * width + level * 2, y0, mask=inside)
     tl.store(y_ptr + row * width + level * 2 + 1, y1, mask=inside)
 
@@ -130,7 +164,7 @@ def _gather_kernel(
 @triton.jit
 def _scatter_kernel(
     x_ptr, v_ptr, g_ptr, dtable_ptr, scale_ptr, geometry_ptr, count, width,
-    along: tl.constexpr, block: tl.constexpr,
+    along: tl.constexpr, vector: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     level = tl.program_id(1)
     row = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
@@ -143,14 +177,22 @@ def _scatter_kernel(
     for corner in tl.static_range(8):
         weight = corner_weight(fx, fy, fz, vx, vy, vz, scale, corner, along)
         entry = corner_entry(cx, cy, cz, corner, resolution, size, offset, hashed)
-        place = dtable_ptr + entry * 2
-        tl.atomic_add(place, weight * g0, mask=inside, sem="relaxed")
-        tl.atomic_add(place + 1, weight * g1, mask=inside, sem="relaxed")
+        add_pair(dtable_ptr, entry, weight * g0, weight * g1, inside, vector)
 
 
 @triton.jit
 def _pull_back_kernel(
-    x_ptr, table_ptr, g_ptr, dx_ptr, scale_ptr, geometry_ptr, count, width, levels, block: tl.constexpr
+    x_ptr,
+    table_ptr,
+    g_ptr,
+    dx_ptr,
+    scale_ptr,
+    geometry_ptr,
+    count,
+    width,
+    levels,
+    half: tl.constexpr,
+    block: tl.constexpr,
 ):
     row = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
     inside = row < count
@@ -164,9 +206,8 @@ def _pull_back_kernel(
         g1 = tl.load(g_ptr + row * width + level * 2 + 1, mask=inside, other=0.0)
         for corner in tl.static_range(8):
             entry = corner_entry(cx, cy, cz, corner, resolution, size, offset, hashed)
-            place = table_ptr + entry * 2
-            value = g0 * tl.load(place, mask=inside, other=0.0).to(tl.float32)
-            value += g1 * tl.load(place + 1, mask=inside, other=0.0).to(tl.float32)
+            a, b = read_pair(table_ptr, entry, inside, half)
+            value = g0 * a + g1 * b
             dx += value * corner_weight(fx, fy, fz, 1.0, 0.0, 0.0, scale, corner, True)
             dy += value * corner_weight(fx, fy, fz, 0.0, 1.0, 0.0, scale, corner, True)
             dz += value * corner_weight(fx, fy, fz, 0.0, 0.0, 1.0, scale, corner, True)
@@ -175,14 +216,27 @@ def _pull_back_kernel(
     tl.store(dx_ptr + row * 3 + 2, dz, mask=inside)
 
 
+def as_pairs(table: Tensor) -> Tensor:
+    """A table of float16 or float32 as one integer an entry, for `read_pair`."""
+    return table.detach().view(torch.int32 if table.dtype == torch.float16 else torch.int64)
+
+
+@functools.cache
+def adds_pairs(device: torch.device) -> bool:
+    """Whether the card adds two neighbouring numbers by one instruction (Hopper and later)."""
+    if device.type != "cuda" or torch.version.hip is not None:
+        return False
+    return torch.cuda.get_device_capability(device) >= (9, 0)
+
+
 def gather(x: Tensor, table: Tensor, scales: Tensor, geometry: Tensor, v: Tensor | None = None) -> Tensor:
     """Features (N, L F) of positions x (N, 3) in 0..1, or their derivative along v (N, 3)."""
     count, levels = x.shape[0], scales.shape[0]
     y = torch.empty(count, levels * FEATURES, device=x.device, dtype=torch.float32)
     if count:
         _gather_kernel[_per_level(count, levels)](
-            x, x if v is None else v, table, y, scales, geometry, count, y.shape[1],
-            along=v is not None, block=_BLOCK,
+            x, x if v is None else v, as_pairs(table), y, scales, geometry, count, y.shape[1],
+            along=v is not None, half=table.dtype == torch.float16, block=_BLOCK,
         )  # fmt: skip
     return y
 
@@ -195,7 +249,7 @@ def scatter(
     if count:
         _scatter_kernel[_per_level(count, levels)](
             x, x if v is None else v, g, into, scales, geometry, count, g.shape[1],
-            along=v is not None, block=_BLOCK,
+            along=v is not None, vector=adds_pairs(x.device), block=_BLOCK,
         )  # fmt: skip
 
 
@@ -205,7 +259,17 @@ def pull_back(x: Tensor, table: Tensor, g: Tensor, scales: Tensor, geometry: Ten
     dx = torch.empty(count, 3, device=x.device, dtype=torch.float32)
     if count:
         _pull_back_kernel[(triton.cdiv(count, _BLOCK),)](
-            x, table, g, dx, scales, geometry, count, g.shape[1], levels, block=_BLOCK
+            x,
+            as_pairs(table),
+            g,
+            dx,
+            scales,
+            geometry,
+            count,
+            g.shape[1],
+            levels,
+            half=table.dtype == torch.float16,
+            block=_BLOCK,
         )
     return dx
 

@@ -81,8 +81,8 @@ class _Conv(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (weight,) = ctx.saved_tensors
         shape, stride, padding = ctx.geometry
-        # Only the input's shape is read.
-        like = gradients[0].new_empty(1).expand(shape)
+        # Only the input's shape and layout are read; one of another layout would be copied, whole maps.
+        like = torch.empty(shape, dtype=weight.dtype, device=weight.device, memory_format=torch.channels_last)
         dx = torch.ops.aten.convolution_backward(
             dense(gradients[0]),
             like,

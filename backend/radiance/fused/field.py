@@ -15,6 +15,7 @@ from backend.radiance.field import RadianceField
 from backend.radiance.fused import field_kernels as kernels
 from backend.radiance.fused.marching import Marched
 from backend.radiance.hash_grid import HashGrid
+from backend.radiance.hash_grid_triton import adds_pairs, as_pairs
 
 _BLOCK = 64
 _WARPS = 8
@@ -110,7 +111,7 @@ class _Scene:
     def arguments(self, parameters: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The kernels' arguments from the table on. Its entries are read in half precision, two at a time."""
         table, *networks = parameters
-        pairs = table.detach().half().view(torch.int32)
+        pairs = as_pairs(table.detach().half())
         return pairs, self.scales, self.geometry, *(weight.detach().contiguous() for weight in networks)
 
 
@@ -170,7 +171,7 @@ class _Evaluate(torch.autograd.Function):
             kernels.table_backward[(triton.cdiv(count, _SCATTER_BLOCK), scene.levels)](
                 *places, scales, geometry, d_gradient, features, pull, d_table,
                 count, scene.numbers[0], scene.numbers[2],
-                with_gradient=ctx.want_gradient, vector=_adds_pairs(device), block=_SCATTER_BLOCK,
+                with_gradient=ctx.want_gradient, vector=adds_pairs(device), block=_SCATTER_BLOCK,
             )  # fmt: skip
         return d_table, *d_networks, None, None, None, None
 
@@ -189,15 +190,6 @@ def _programs(device: torch.device) -> int:
     if device.type != "cuda":
         return 4
     return 2 * torch.cuda.get_device_properties(device).multi_processor_count
-
-
-@functools.cache
-def _adds_pairs(device: torch.device) -> bool:
-    return (
-        device.type == "cuda"
-        and torch.version.hip is None
-        and torch.cuda.get_device_capability(device) >= (9, 0)
-    )
 
 
 def _parameters(field: RadianceField) -> tuple[Tensor, ...]:

@@ -19,40 +19,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from backend.radiance.hash_grid_triton import corner_entry, corner_weight
-
-
-@triton.jit
-def _pair(table_ptr, entry, inside, half: tl.constexpr):
-    """Both features of a table entry by one load: two float16 as an int32, or two float32 as an int64."""
-    if half:
-        bits = tl.load(table_ptr + entry, mask=inside, other=0)
-        low = (bits & 0xFFFF).to(tl.uint16).to(tl.float16, bitcast=True)
-        high = ((bits >> 16) & 0xFFFF).to(tl.uint16).to(tl.float16, bitcast=True)
-        return low.to(tl.float32), high.to(tl.float32)
-    else:
-        bits = tl.load(table_ptr + entry, mask=inside, other=0)
-        low = (bits & 0xFFFFFFFF).to(tl.uint32).to(tl.float32, bitcast=True)
-        high = ((bits >> 32) & 0xFFFFFFFF).to(tl.uint32).to(tl.float32, bitcast=True)
-        return low, high
-
-
-@triton.jit
-def _add_pair(gradient_ptr, entry, a, b, inside, vector: tl.constexpr):
-    """Adds to both features of a table entry: one instruction where the card has it (Hopper and later)."""
-    place = gradient_ptr + entry * 2
-    if vector:
-        tl.inline_asm_elementwise(
-            "{ .reg .pred p; setp.ne.b32 p, $4, 0; @p red.global.add.v2.f32 [$1], {$2, $3}; mov.b32 $0, 0; }",
-            "=r,l,f,f,r",
-            [place.to(tl.int64), a, b, inside.to(tl.int32)],
-            dtype=tl.int32,
-            is_pure=False,
-            pack=1,
-        )
-    else:
-        tl.atomic_add(place, a, mask=inside, sem="relaxed")
-        tl.atomic_add(place + 1, b, mask=inside, sem="relaxed")
+from backend.radiance.hash_grid_triton import add_pair, corner_entry, corner_weight, read_pair
 
 
 @triton.jit
@@ -210,7 +177,7 @@ def field_forward(
             bx, by, bz = f_b, f_b, f_b
         for corner in tl.static_range(8):
             entry = corner_entry(cx, cy, cz, corner, resolution, size, offset, hashed)
-            a, b = _pair(table_ptr, entry, inside, half)
+            a, b = read_pair(table_ptr, entry, inside, half)
             weight = corner_weight(fx, fy, fz, 0.0, 0.0, 0.0, scale, corner, False)
             f_a += weight * a
             f_b += weight * b
@@ -333,7 +300,7 @@ def networks_backward(
             along_a, along_b = f_a, f_b
         for corner in tl.static_range(8):
             entry = corner_entry(cx, cy, cz, corner, resolution, size, offset, hashed)
-            a, b = _pair(table_ptr, entry, inside, half)
+            a, b = read_pair(table_ptr, entry, inside, half)
             weight = corner_weight(fx, fy, fz, 0.0, 0.0, 0.0, scale, corner, False)
             f_a += weight * a
             f_b += weight * b
@@ -437,4 +404,4 @@ def table_backward(
             slope = corner_weight(fx, fy, fz, rate * gx, rate * gy, rate * gz, scale, corner, True)
             to_a += slope * pull_a
             to_b += slope * pull_b
-        _add_pair(d_table_ptr, entry, to_a, to_b, active, vector)
+        add_pair(d_table_ptr, entry, to_a, to_b, active, vector)
