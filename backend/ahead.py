@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 class Ahead:
-    """A second stream of a CUDA device. On other devices everything happens in order, and this does nothing."""
+    """A second stream of a CUDA device. Elsewhere everything happens in order, and this does nothing."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -40,7 +40,7 @@ class Ahead:
             yield
 
     def hand_over(self, tensors: Iterable[Tensor]) -> None:
-        """Makes results usable from here on. `tensors`: all of them, so that their memory is kept till then."""
+        """Makes results usable from here on. `tensors`: all of them, so that their memory is kept."""
         if self._stream is None:
             return
         current = torch.cuda.current_stream(self._device)

@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def encodings(device: torch.device, points: int, repeats: int) -> dict[str, Any]:
-    """Milliseconds of each encoding, and how far it is from PyTorch's: features, and gradient of the table."""
+    """Milliseconds of each encoding, and how far features and gradient are from PyTorch's."""
     generator = torch.Generator().manual_seed(0)
     grid = HashGrid(init_scale=1.0, generator=generator, kernels="torch").to(device)
     x = torch.rand(points, 3, generator=generator).to(device)

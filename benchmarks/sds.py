@@ -85,8 +85,7 @@ def measure(
                 distillation.step()
             watch.end_step()
             memory.append(torch.cuda.memory_allocated() if device.type == "cuda" else 0)
-            # Read here, and not in the step: reading waits for the device.
-            samples.append(int(torch.stack(rendered).sum()))
+            samples.append(torch.stack(rendered).sum())
             rendered.clear()
     steps = watch.series("step")
     window = max(1, len(steps) // 6)
@@ -97,7 +96,7 @@ def measure(
         "allocated_gib": [memory[i] / 2**30 for i in (0, len(memory) // 2, -1)],
         "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None,
         "reserved_gib": torch.cuda.max_memory_reserved() / 2**30 if device.type == "cuda" else None,
-        "samples": median(samples),
+        "samples": median(int(count) for count in samples),
         "tflop": flops / 1e12,
     }
 

@@ -18,7 +18,7 @@ class Stopwatch:
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
-        self._open: list[tuple[str, Any, Any]] = []
+        self._open: list[list[tuple[str, Any, Any]]] = [[]]
         self._steps: dict[str, list[float]] = defaultdict(list)
         self._wrapped: list[tuple[Any, str, Any]] = []
 
@@ -27,7 +27,7 @@ class Stopwatch:
         """Adds what happens inside to `name` of the current step."""
         start = self._now()
         yield
-        self._open.append((name, start, self._now()))
+        self._open[-1].append((name, start, self._now()))
 
     def wrap(self, owner: Any, attribute: str, name: str) -> None:
         """Measures every call of owner.attribute until `unwrap`."""
@@ -46,22 +46,29 @@ class Stopwatch:
             setattr(*self._wrapped.pop())
 
     def end_step(self) -> None:
-        """Waits for the device and files the step's times."""
+        """Begins the next step. Nothing waits: a device that is kept busy must stay so."""
+        self._open.append([])
+
+    def _read(self) -> None:
+        """Waits for the device and files the times of all steps that have ended."""
         if self._cuda:
             torch.cuda.synchronize()
-        sums: dict[str, float] = defaultdict(float)
-        for name, start, end in self._open:
-            sums[name] += start.elapsed_time(end) if self._cuda else (end - start) * 1e3
-        self._open.clear()
-        for name, value in sums.items():
-            self._steps[name].append(value)
+        for step in self._open[:-1]:
+            sums: dict[str, float] = defaultdict(float)
+            for name, start, end in step:
+                sums[name] += start.elapsed_time(end) if self._cuda else (end - start) * 1e3
+            for name, value in sums.items():
+                self._steps[name].append(value)
+        self._open = self._open[-1:]
 
     def medians(self, skip: int = 0) -> dict[str, float]:
         """Milliseconds a step by name, without the first `skip` steps."""
+        self._read()
         return {name: median(values[skip:] or values) for name, values in self._steps.items()}
 
     def series(self, name: str) -> list[float]:
         """All steps of one name."""
+        self._read()
         return self._steps[name]
 
     def _now(self) -> Any:

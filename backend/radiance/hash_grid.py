@@ -130,7 +130,8 @@ class HashGrid(Encoding):
     Triton through `pull_back` alone).
     kernels: "auto" (Triton on a GPU where it works), "torch", "triton" or "tinycudann" (if it was built; once
     differentiable). All share the one layout of the table, so a field can be trained with one of them and
-    used with another.
+    used with another. half_reads: Triton reads a half precision copy of the table, which fits a GPU's cache;
+    gradients and the table itself stay float32.
     """
 
     scales: Tensor
@@ -147,9 +148,11 @@ class HashGrid(Encoding):
         init_scale: float = 1e-4,
         generator: torch.Generator | None = None,
         kernels: str = "auto",
+        half_reads: bool = True,
     ) -> None:
         super().__init__()
         self.kernels = kernels
+        self.half_reads = half_reads
         self._tinycudann: Any = None
         if per_level_scale is None:
             per_level_scale = (finest / base) ** (1 / (levels - 1)) if levels > 1 else 1.0
@@ -172,7 +175,7 @@ class HashGrid(Encoding):
         if self.has_kernels:
             from backend.radiance.hash_grid_triton import Encode
 
-            return Encode.apply(x.contiguous(), self.table, self.scales, self.geometry)
+            return Encode.apply(x.contiguous(), self.table, self.scales, self.geometry, self.half_reads)
         if self.kernels == "tinycudann":
             return self._through_tinycudann(x)
         table = self.table.view(-1, self.features)
@@ -184,7 +187,9 @@ class HashGrid(Encoding):
             return super().pull_back(x, gradient)
         from backend.radiance.hash_grid_triton import PullBack
 
-        return PullBack.apply(x.contiguous(), self.table, gradient, self.scales, self.geometry)
+        return PullBack.apply(
+            x.contiguous(), self.table, gradient, self.scales, self.geometry, self.half_reads
+        )
 
     @property
     def has_kernels(self) -> bool:

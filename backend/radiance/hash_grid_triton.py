@@ -278,9 +278,10 @@ class Encode(torch.autograd.Function):
     """`gather` with gradients to table and positions; those are not differentiable again: see PullBack."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, table: Tensor, scales: Tensor, geometry: Tensor) -> Tensor:
-        ctx.save_for_backward(x, table, scales, geometry)
-        return gather(x, table, scales, geometry)
+    def forward(ctx: Any, x: Tensor, table: Tensor, scales: Tensor, geometry: Tensor, half: bool) -> Tensor:
+        read = table.half() if half else table
+        ctx.save_for_backward(x, read, scales, geometry)
+        return gather(x, read, scales, geometry)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -292,17 +293,20 @@ class Encode(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             dtable = torch.zeros_like(table, dtype=torch.float32)
             scatter(x, g, dtable, scales, geometry)
-        return dx, dtable, None, None
+        return dx, dtable, None, None, None
 
 
 class PullBack(torch.autograd.Function):
     """J^T g (N, 3) of the encoding at x, differentiable in the table and in g."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, table: Tensor, g: Tensor, scales: Tensor, geometry: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, table: Tensor, g: Tensor, scales: Tensor, geometry: Tensor, half: bool
+    ) -> Tensor:
         g = g.contiguous()
-        ctx.save_for_backward(x, table, g, scales, geometry)
-        return pull_back(x, table, g, scales, geometry)
+        read = table.half() if half else table
+        ctx.save_for_backward(x, read, g, scales, geometry)
+        return pull_back(x, read, g, scales, geometry)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -315,7 +319,7 @@ class PullBack(torch.autograd.Function):
             scatter(x, g, dtable, scales, geometry, v)
         if ctx.needs_input_grad[2]:
             dg = gather(x, table, scales, geometry, v)
-        return None, dtable, dg, None, None
+        return None, dtable, dg, None, None, None
 
 
 def _per_level(count: int, levels: int) -> tuple[int, int]:

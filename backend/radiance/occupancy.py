@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from backend.radiance.field import RadianceField
 
+_POINTS = 1 << 19
+"""Looked at together: plain PyTorch needs hundreds of bytes for each."""
+
 
 class OccupancyGrid(nn.Module):
     """A cubic grid over -bound..bound with a fading maximum of each cell's density (after Instant NGP).
@@ -45,7 +48,7 @@ class OccupancyGrid(nn.Module):
         if generator is not None:
             place = torch.rand(x.shape, generator=generator, device=generator.device).to(x.device)
         points = ((x + place) * (2 / self.resolution) - 1) * self.bound
-        seen = field.density(points).view_as(self.density)
+        seen = torch.cat([field.density(part) for part in points.split(_POINTS)]).view_as(self.density)
         torch.maximum(self.density * self.decay, seen, out=self.density)
         threshold = self.density.mean().clamp_max(self.threshold)
         core = (self.density > threshold).float()[None, None]

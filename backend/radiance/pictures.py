@@ -111,8 +111,8 @@ class Pictures:
     def backward(self, loss: Loss, regularisers: Regularisers, background: Tensor, chunk: int = 0) -> Tensor:
         """Adds the gradients of loss + regularisers to the field and the background; returns the images.
 
-        background: (V, H, W, 3) in 0..1; chunk: rays with a graph at a time, 0 for all; the same as `march`'s,
-        if that was called.
+        background: (V, H, W, 3) in 0..1; chunk: rays with a graph at a time, 0 for all; `march`'s, if that
+        was called.
         """
         if chunk <= 0 or chunk >= self.rays:
             return self._at_once(loss, regularisers, background.reshape(-1, 3))

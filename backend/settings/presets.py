@@ -29,7 +29,7 @@ class Preset:
 
 
 # MVDream, section 4.2 and the configuration files published with it; docs/recipes.md has the table.
-PAPER = Numbers(ray_chunk=1 << 15)
+PAPER = Numbers()
 PAPER_SHADED = replace(
     PAPER,
     shading_from=0.5,

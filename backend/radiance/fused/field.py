@@ -18,8 +18,12 @@ from backend.radiance.hash_grid import HashGrid
 from backend.radiance.hash_grid_triton import adds_pairs, as_pairs
 
 _BLOCK = 64
-_WARPS = 8
-_SCATTER_BLOCK = 256
+_FORWARD_WARPS = 4
+_BACKWARD_WARPS = 8
+_SCATTER_BLOCK = 128
+_RUN = 8
+_COARSE = 200
+"""Levels of at most so many cells are given their gradients in runs of `_RUN` samples."""
 _TILE_WIDTH = 8
 
 
@@ -62,17 +66,18 @@ def evaluate(field: RadianceField, marched: Marched, want_gradient: bool, early_
 
 @torch.no_grad()
 def at_points(field: RadianceField, x: Tensor, want_colour: bool) -> tuple[Tensor, Tensor]:
-    """Density (N,) and colour (N,3) (uninitialised, if it is not wanted) of world points (N,3). No gradients."""
+    """Density (N,) and colour (N,3), empty if it is not wanted, of world points (N,3). No gradients."""
     scene, count = _Scene.of(field), x.shape[0]
     x = x.contiguous()
     density = torch.empty(count, device=x.device)
     colour = torch.empty((count, 3) if want_colour else (0, 3), device=x.device)
     if count:
         kernels.field_forward[(triton.cdiv(count, _BLOCK),)](
-            x, x, x, x, *scene.arguments(_parameters(field)), density, colour, x, x,
+            x, x, x, x, *scene.arguments(_parameters(field)), density, colour, x, x, x,
             count, *scene.sizes, 0, *scene.numbers, 0.0, 0.0,
-            points=True, want_colour=want_colour, want_gradient=False, half=True,
-            lp=scene.padded_levels, hp=scene.padded_hidden, tile_width=0, block=_BLOCK, num_warps=_WARPS,
+            points=True, want_colour=want_colour, want_gradient=False, keep=False, half=True,
+            lp=scene.padded_levels, hp=scene.padded_hidden, tile_width=0, block=_BLOCK,
+            num_warps=_FORWARD_WARPS,
         )  # fmt: skip
     return density, colour
 
@@ -86,19 +91,28 @@ class _Scene:
     levels: int
     hidden: int
     numbers: tuple[float, ...]
+    coarse: int
 
     @classmethod
     def of(cls, field: RadianceField) -> _Scene:
         grid, activation = field.encoding, field.activation
         assert isinstance(grid, HashGrid)
         numbers = (
-            field.bound, activation.multiplier, activation.sharpness, activation.blob_scale, activation.blob_radius,
+            field.bound, activation.multiplier, activation.sharpness, activation.blob_scale,
+            activation.blob_radius,
         )  # fmt: skip
-        return cls(grid.scales, grid.geometry, len(grid.levels), _hidden(field), numbers)
+        coarse = sum(level.resolution <= _COARSE for level in grid.levels)
+        return cls(grid.scales, grid.geometry, len(grid.levels), _hidden(field), numbers, coarse)
 
     @property
     def sizes(self) -> tuple[int, int]:
         return self.levels, self.hidden
+
+    @property
+    def runs(self) -> list[tuple[int, int, int]]:
+        """(first level, levels, samples a lane takes) for each launch of `table_backward`."""
+        parts = [(0, self.coarse, _RUN), (self.coarse, self.levels - self.coarse, 1)]
+        return [part for part in parts if part[1]]
 
     @property
     def padded_levels(self) -> int:
@@ -134,17 +148,23 @@ class _Evaluate(torch.autograd.Function):
         density, colour = torch.zeros(count, device=device), torch.zeros(count, 3, device=device)
         gradient = torch.zeros((count, 3) if want_gradient else (0, 3), device=device)
         live = torch.zeros(rays, dtype=torch.int32, device=device)
+        # With normals they would not do: these need the slopes as well, and so all entries again.
+        keep = not want_gradient and any(ctx.needs_input_grad)
+        features = torch.empty(
+            (count, scene.padded_levels) if keep else (0, 0), dtype=torch.int32, device=device
+        )
         arguments = scene.arguments((table, density1, density2, colour1, colour2))
         if count:
             kernels.field_forward[(triton.cdiv(rays, _BLOCK),)](
                 marched.origins, marched.directions, marched.t, marched.first, *arguments,
-                density, colour, gradient, live,
+                density, colour, gradient, features, live,
                 rays, *scene.sizes, marched.width, *scene.numbers, marched.length, early_stop,
-                points=False, want_colour=True, want_gradient=want_gradient, half=True,
+                points=False, want_colour=True, want_gradient=want_gradient, keep=features.numel() > 0,
+                half=True,
                 lp=scene.padded_levels, hp=scene.padded_hidden, tile_width=_tile_width(marched), block=_BLOCK,
-                num_warps=_WARPS,
+                num_warps=_FORWARD_WARPS,
             )  # fmt: skip
-        ctx.save_for_backward(live, *arguments)
+        ctx.save_for_backward(live, features, *arguments)
         ctx.scene, ctx.marched, ctx.want_gradient, ctx.shape = scene, marched, want_gradient, table.shape
         ctx.mark_non_differentiable(live)
         return density, colour, gradient, live
@@ -152,7 +172,7 @@ class _Evaluate(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        live, pairs, scales, geometry, *networks = ctx.saved_tensors
+        live, stored, pairs, scales, geometry, *networks = ctx.saved_tensors
         scene, marched = ctx.scene, ctx.marched
         d_density, d_colour, d_gradient = (each.contiguous() for each in gradients[:3])
         count, device = marched.t.shape[0], live.device
@@ -163,21 +183,25 @@ class _Evaluate(torch.autograd.Function):
             features = torch.empty(scene.levels, count, dtype=torch.int32, device=device)
             pull = torch.empty_like(features) if ctx.want_gradient else features
             kernels.networks_backward[(min(triton.cdiv(count, _BLOCK), _programs(device)),)](
-                *places, pairs, scales, geometry, *networks, d_density, d_colour, d_gradient, features, pull,
-                *d_networks, count, *scene.sizes, *scene.numbers,
-                with_gradient=ctx.want_gradient, half=True, exact=not live.is_cuda,
-                lp=scene.padded_levels, hp=scene.padded_hidden, block=_BLOCK, num_warps=_WARPS,
+                *places, pairs, scales, geometry, *networks, d_density, d_colour, d_gradient, stored,
+                features,
+                pull, *d_networks, count, *scene.sizes, *scene.numbers,
+                with_gradient=ctx.want_gradient, stored=stored.numel() > 0, half=True, exact=not live.is_cuda,
+                lp=scene.padded_levels, hp=scene.padded_hidden, block=_BLOCK,
+                num_warps=_BACKWARD_WARPS, num_stages=1,
             )  # fmt: skip
-            kernels.table_backward[(triton.cdiv(count, _SCATTER_BLOCK), scene.levels)](
-                *places, scales, geometry, d_gradient, features, pull, d_table,
-                count, scene.numbers[0], scene.numbers[2],
-                with_gradient=ctx.want_gradient, vector=adds_pairs(device), block=_SCATTER_BLOCK,
-            )  # fmt: skip
+            for first_level, levels, run in scene.runs:
+                lanes = triton.cdiv(count, run)
+                kernels.table_backward[(triton.cdiv(lanes, _SCATTER_BLOCK), levels)](
+                    *places, scales, geometry, d_gradient, features, pull, d_table,
+                    count, first_level, scene.numbers[0], scene.numbers[2],
+                    with_gradient=ctx.want_gradient, vector=adds_pairs(device), run=run, block=_SCATTER_BLOCK,
+                )  # fmt: skip
         return d_table, *d_networks, None, None, None, None
 
 
 def _tile_width(marched: Marched) -> int:
-    """Squares of a picture have neighbours in both directions, which read the same cells; 0 where it has none."""
+    """Rectangles of a picture have more neighbours that read the same cells; 0 where there are none."""
     width, height = marched.width, _BLOCK // _TILE_WIDTH
     if not width or width % _TILE_WIDTH or (marched.origins.shape[0] // width) % height:
         return 0

@@ -14,12 +14,13 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def grids() -> tuple[HashGrid, HashGrid]:
+@pytest.fixture(params=[False, True], ids=["fp32", "half"])
+def grids(request: pytest.FixtureRequest) -> tuple[HashGrid, HashGrid]:
     pytest.importorskip("triton")
     plain = HashGrid(init_scale=1.0, generator=torch.Generator().manual_seed(0), kernels="torch").cuda()
     fast = copy.deepcopy(plain)
     fast.kernels = "triton"
+    fast.half_reads = request.param
     return plain, fast
 
 
