@@ -77,6 +77,8 @@ def generate(
     numbers = distillation.numbers
     if distillation.resume(folder / CHECKPOINT, identity):
         log.info("Going on from step %d.", distillation.step_number)
+    elif numbers.start == "views":
+        _sample_start(distillation, pace, cancelled)
 
     _distil(distillation, folder, identity, " ".join(["Shaping the object", *notes]), pace, cancelled)
     mesh = _extract(distillation, numbers, pace, cancelled)
@@ -122,7 +124,8 @@ def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, str, 
     for sentence in notes:
         log.warning("%s", sentence)
     pace("load", message=" ".join([f"Loading the model {config.name}", *notes]))
-    parts = ("unet", "vae_encoder", "text")
+    # Only a start from sampled views needs the image decoder.
+    parts = ("unet", "vae" if fit.numbers.start == "views" else "vae_encoder", "text")
     unet_dtype = pick_unet_dtype(device, dtype, settings.precision)
     model: MultiViewDiffusion = load(name, device, dtype, parts, unet_dtype)
     negative = config.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
@@ -131,6 +134,21 @@ def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, str, 
     model.accelerate()
     distillation = Distillation(model, context, negative_context, fit.numbers, settings.seed)
     return distillation, _identity(settings, folder, asked), notes
+
+
+def _sample_start(distillation: Distillation, pace: Pacer, cancelled: Callable[[], bool]) -> None:
+    """Samples four views and fits the field to them. Takes seconds: when interrupted it is done again."""
+    from backend.start.views import start_from_views
+
+    message = "Sampling four views to start from"
+
+    def on_step(done: int, steps: int) -> None:
+        if cancelled():
+            raise Cancelled
+        pace("load", done, steps, message)
+
+    pace("load", message=message)
+    start_from_views(distillation, on_step)
 
 
 def _distil(

@@ -174,6 +174,27 @@ def test_out_of_memory_in_the_middle_goes_on_with_smaller_parts(
     assert limits.count(4096) == 1
 
 
+def test_a_start_from_sampled_views_is_drawn_by_the_seed_and_not_repeated_by_a_resumed_job(
+    run: Run, finished: tuple[Result, Path, list[Progress]], tmp_path: Path
+) -> None:
+    told: list[Progress] = []
+    few = {"start": "views", "steps": 10}
+    with pytest.raises(Cancelled):
+        run(tmp_path / "stopped", cancelled=Stop(after=4), report=told.append, **few)  # while it samples
+    assert told[-1].stage == "load"
+    assert 0 < told[-1].step < told[-1].steps
+    with pytest.raises(Cancelled):
+        run(tmp_path / "stopped", cancelled=Stop(after=15), **few)
+    told.clear()
+    run(tmp_path / "stopped", report=told.append, **few)
+    assert not any("Sampling" in progress.message for progress in told)
+    run(tmp_path / "whole", report=told.append, **few)
+    assert any("Sampling" in progress.message for progress in told)
+    assert vertices(tmp_path / "whole") == vertices(tmp_path / "stopped")
+    run(tmp_path / "blob", **{**few, "start": "blob"})
+    assert vertices(tmp_path / "blob") != vertices(tmp_path / "whole")
+
+
 def test_other_settings_start_anew(run: Run, tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
         run(tmp_path, cancelled=Stop(after=6))

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Brings a field to a hull, and then to pictures: cheap steps, as no diffusion model takes part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from backend.cameras import Views, rays
+from backend.radiance.dense_grid import DenseGrid
+from backend.radiance.field import RadianceField
+from backend.radiance.losses import add_total_variation_gradient
+from backend.radiance.occupancy import OccupancyGrid
+from backend.radiance.rendering import render
+from backend.start.visual_hull import inside_hull
+
+POINTS, RAYS = 16_384, 4096
+GRID_RATE, NETWORK_RATE = 0.02, 0.005
+VARIATION = 0.3
+"""Weight of total variation beside a loss that is a mean over pixels."""
+
+
+@dataclass(frozen=True)
+class CutOuts:
+    """Pictures of one object without their background, and their cameras.
+
+    colours (V, H, W, 3) and alpha (V, H, W), both 0..1.
+    """
+
+    views: Views
+    colours: Tensor
+    alpha: Tensor
+
+
+def fit(
+    field: RadianceField,
+    occupancy: OccupancyGrid,
+    cut_outs: CutOuts,
+    hull_steps: int,
+    picture_steps: int,
+    samples: int,
+    generator: torch.Generator,
+) -> None:
+    """Makes a fresh field look like the pictures, and updates its occupancy grid.
+
+    samples: bins across the field's sphere, as for `render`. generator: on the field's device.
+    """
+    networks = [p for net in (field.density_net, field.colour_net) for p in net.parameters()]
+    groups = [
+        {"params": list(field.encoding.parameters()), "lr": GRID_RATE},
+        {"params": networks, "lr": NETWORK_RATE},
+    ]
+    optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
+    for _ in range(hull_steps):
+        optimizer.zero_grad(set_to_none=True)
+        _hull_loss(field, cut_outs, 2 * field.bound / samples, generator).backward()
+        optimizer.step()
+    occupancy.update(field)  # before that it may know of a smaller object
+    origins, directions = rays(cut_outs.views.c2w, cut_outs.views.fov, *cut_outs.alpha.shape[1:])
+    lines = origins.reshape(-1, 3), directions.reshape(-1, 3)
+    for _ in range(picture_steps):
+        optimizer.zero_grad(set_to_none=True)
+        _picture_loss(field, occupancy, cut_outs, lines, samples, generator).backward()
+        if isinstance(field.encoding, DenseGrid):
+            for level in field.encoding.parameters():
+                add_total_variation_gradient(level, VARIATION)
+        optimizer.step()
+    occupancy.update(field)
+
+
+def _hull_loss(field: RadianceField, cut_outs: CutOuts, length: float, generator: torch.Generator) -> Tensor:
+    """Cross entropy of "solid over `length` world units" with "inside the hull", at random points.
+
+    Inside and outside count for half each: otherwise a thin object would drown in the air around it.
+    """
+    points = torch.rand(POINTS, 3, generator=generator, device=generator.device) * 2 - 1
+    inside = inside_hull(points * field.bound, cut_outs.alpha, cut_outs.views.c2w, cut_outs.views.fov)
+    depth = field.density(points * field.bound) * length
+    within = points.square().sum(-1) < 1  # outside the sphere the density is 0 whatever the field says
+    solid = -torch.log(-torch.expm1(-depth.clamp_min(1e-6)))
+    share = inside.float().mean().clamp(0.02, 0.5)
+    weighted = torch.where(inside, solid * (0.5 / share), depth * (0.5 / (1 - share)))
+    return (weighted * within).mean()
+
+
+def _picture_loss(
+    field: RadianceField,
+    occupancy: OccupancyGrid,
+    cut_outs: CutOuts,
+    lines: tuple[Tensor, Tensor],
+    samples: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Squared difference in some of the pixels, behind each a colour of its own, so that outlines count."""
+    device = generator.device
+    pick = torch.randint(cut_outs.alpha.numel(), (RAYS,), generator=generator, device=device)
+    behind = torch.rand(RAYS, 3, generator=generator, device=device)
+    jitter = torch.rand(RAYS, generator=generator, device=device)
+    alpha = cut_outs.alpha.reshape(-1)[pick, None]
+    target = alpha * cut_outs.colours.reshape(-1, 3)[pick] + (1 - alpha) * behind
+    origins, directions = (line[pick] for line in lines)
+    rendered = render(field, occupancy, origins, directions, behind, samples, jitter)
+    return (rendered.rgb - target).square().sum(-1).mean()

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A field fitted to four pictures of a red box has the box's shape and colour."""
+
+import torch
+
+from backend.cameras import orbit_views
+from backend.radiance.dense_grid import DenseGrid
+from backend.radiance.field import DensityActivation, RadianceField
+from backend.radiance.occupancy import OccupancyGrid
+from backend.start.fitting import CutOuts, fit
+
+
+def fitted() -> RadianceField:
+    views = orbit_views(4, elevation=0.0, distance=4.0, fov=28.0)  # at the origin's depth -1 to 1
+    alpha = torch.zeros(4, 16, 16)
+    alpha[:, 4:12, 6:10] = 1  # half as high as the picture, a quarter as wide
+    colours = torch.tensor((0.9, 0.1, 0.1)).expand(4, 16, 16, 3)
+    start = torch.Generator().manual_seed(0)
+    activation = DensityActivation(40.0, blob_radius=0.35)
+    field = RadianceField(DenseGrid((4, 16), generator=start), 0.8, 16, activation, start)
+    occupancy = OccupancyGrid(0.8, 24)
+    fit(field, occupancy, CutOuts(views, colours, alpha), 25, 15, 24, torch.Generator().manual_seed(1))
+    return field
+
+
+def test_the_field_takes_the_shape_and_the_colour_of_the_pictures() -> None:
+    field = fitted()
+    with torch.no_grad():
+        # the first three in the box, the second at a place the blob did not reach; the others beside it
+        points = [(0.0, 0, 0), (0, 0, 0.4), (0.1, -0.1, -0.4), (0.45, 0, 0), (0, -0.5, 0.2), (0, 0, 0.7)]
+        density = field.density(torch.tensor(points))
+        assert density[:3].min() > 10 > 5 > density[3:].max()
+        torch.testing.assert_close(
+            field.colour(torch.tensor([(0.15, -0.15, 0.0)])),
+            torch.tensor([(0.9, 0.1, 0.1)]),
+            atol=0.25,
+            rtol=0,
+        )
+
+
+def test_a_generators_seed_decides() -> None:
+    one, other = (torch.cat([p.flatten() for p in fitted().parameters()]) for _ in range(2))
+    assert torch.equal(one, other)
