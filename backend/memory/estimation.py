@@ -13,6 +13,15 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from backend.memory.facts import ModelFacts
+from backend.memory.rendering import (
+    RAY_BYTES,
+    Kernels,
+    encoding_of,
+    found_bytes,
+    is_fused,
+    look_bytes,
+    sample_bytes,
+)
 
 if TYPE_CHECKING:
     from backend.settings import Numbers
@@ -21,31 +30,19 @@ FLOAT = 4
 FIELD_COPIES = 4
 """A field's parameter, its gradient, and Adam's two means, all float32."""
 
-BIN_BYTES = 40
-"""A place on a ray, sample or not: 16 bytes are kept for the backward pass, the rest while marching."""
-RAY_BYTES = 300
-"""Origin, direction, background and the learned background's activations."""
-MARCHED_SHARE, KEPT_SHARE = 0.25, 0.15
-"""Bins in occupied cells, and those of them light reaches: the most in three jobs was 0.243 and 0.146."""
-CHUNK_CROWDING = 2.0
-"""Rays through the middle of a picture have more of both than the average: for less than half a picture."""
-TRANSIENT = 1.25
-"""Peak over what is kept for the backward pass; measured 1.16 (hash) and 1.21 (dense)."""
+FUSED_FIELD_COPIES = 1.5
+"""With the field's kernels also: the table in half precision, and a part's gradient on its way to the sum."""
 
-DENSE_BYTES = 121
-"""Kept for a sample by a dense grid of 4 levels of 4; 8 more for each hidden unit of the networks."""
-HASH_BYTES, HASH_LEVEL_BYTES = 29, 105
-"""The same by the hash grid in plain PyTorch: 1709 with 16 levels."""
-TRITON_BYTES, TRITON_LEVEL_BYTES = 57, 8
-"""The same by its Triton kernels, which keep positions and features only: 185 with 16 levels."""
-ANALYTIC_FACTOR = 7.0
-"""Normals from a second derivative keep plain PyTorch's intermediates so many times."""
-ANALYTIC_TRITON_BYTES = 48
-"""With the kernels they keep the features' gradient, and this."""
-FINITE_POINTS = 4
-"""Normals by finite differences ask for the density so many times more."""
-LOOK_BYTES = {"dense": 96, "hash": 164, "triton": 185}
-"""Without gradients, for a point, beside 8 for each hidden unit: 352 (dense) and 676 (hash) were measured."""
+CHUNK_CROWDING = 2.0
+"""Rays through the middle of a picture have more samples than the average: for less than half a picture."""
+
+FUSED_ENCODER = 0.37
+"""Of what diffusers' image encoder keeps, what fused modules keep: of 4 views 0.53 GiB instead of 1.5."""
+GRAPH_COPIES = 2
+"""Networks that are CUDA graphs: each graph has memory of its own, beside what the calls before it took.
+
+An H100 reserved 5.0 GiB and took half a GiB for its context in the paper's first stage; this gives 5.6.
+"""
 
 MESH_CELL_BYTES, TEXEL_BYTES = 37, 92
 """Computer's memory while the surface is found and the texture is painted (256³ cells, 4096² texels)."""
@@ -57,7 +54,7 @@ On a CPU three jobs of the small model took 582, 2090 and 518 MiB at their peak;
 and 584.
 """
 GPU_LIBRARY_BYTES = 500 * 2**20
-"""On the GPU, beside anything counted here: workspaces of cuBLAS and cuDNN, what the allocator rounds up."""
+"""On the GPU, beside anything counted here: the context, workspaces of libraries, what is rounded up."""
 
 
 @dataclass(frozen=True)
@@ -81,40 +78,39 @@ class Need:
         return sum(self.host.values())
 
 
-@dataclass(frozen=True)
-class _Sampling:
-    """Bytes for a sample: kept with gradients, and taken without."""
-
-    kept: float
-    look: float
-
-
 def estimate(
-    facts: ModelFacts, numbers: Numbers, itemsize: int, device_type: str, triton: bool = False
+    facts: ModelFacts,
+    numbers: Numbers,
+    itemsize: int,
+    device_type: str,
+    kernels: Kernels = "none",
+    graphs: bool = False,
 ) -> Need:
     """What a job needs at its peak.
 
-    itemsize: bytes of a number in the networks (2 or 4); device_type: "cpu", "cuda" or "mps"; triton: whether
-    a hash grid runs on its kernels.
+    itemsize: bytes of a number in the networks (2 or 4); device_type: "cpu", "cuda" or "mps"; kernels: what
+    Triton does here; graphs: whether the networks run as CUDA graphs.
     """
+    job = _Job(facts, numbers, itemsize, device_type, kernels, graphs)
     weights = itemsize * (facts.parameters["unet"] + facts.parameters["vae_encoder"])
-    field = FLOAT * FIELD_COPIES * field_parameters(numbers, device_type)
-    sampling = _sampling(numbers, encoding_of(numbers, device_type), triton)
-    step = max(
-        (_step(facts, numbers, itemsize, sampling, *stage) for stage in stages(numbers)),
-        key=lambda parts: sum(parts.values()),
-    )
-    # The text encoder is there before the first step and gone with it.
-    text = itemsize * facts.parameters["text"]
-    if text > sum(step.values()):
-        step = {"text encoder": text}
-    working = {"weights": weights, "field": field, **step}
+    # The first and the last are not there at the same time as a step.
+    moments = [
+        {"text encoder": itemsize * facts.parameters["text"]},
+        {
+            "occupancy grid": round(
+                numbers.occupancy_resolution**3 * look_bytes(numbers, device_type, kernels)
+            )
+        },
+        *job.steps(),
+    ]
+    step = max(moments, key=lambda parts: sum(parts.values()))
+    working = {"weights": weights, "field": job.field, **step}
     mesh = max(MESH_CELL_BYTES * numbers.mesh_resolution**3, TEXEL_BYTES * numbers.texture_size**2)
     mesh += MESH_BASE
     process = PROCESS_BYTES.get(device_type, PROCESS_BYTES["cuda"])
     if device_type == "cpu":
         if mesh > sum(step.values()):
-            working = {"weights": weights, "field": field, "mesh and texture": mesh}
+            working = {"weights": weights, "field": job.field, "mesh and texture": mesh}
         return Need({}, {"libraries": process, **working})
     return Need({"libraries": GPU_LIBRARY_BYTES, **working}, {"libraries": process, "mesh and texture": mesh})
 
@@ -126,13 +122,6 @@ def stages(numbers: Numbers) -> list[tuple[int, int]]:
     if numbers.refine_from >= 1:
         return [first]
     return [second] if numbers.refine_from <= 0 else [first, second]
-
-
-def encoding_of(numbers: Numbers, device_type: str) -> str:
-    """ "hash" or "dense": what "auto" means depends on the device."""
-    if numbers.encoding != "auto":
-        return numbers.encoding
-    return "dense" if device_type == "cpu" else "hash"
 
 
 def field_parameters(numbers: Numbers, device_type: str) -> int:
@@ -147,48 +136,58 @@ def field_parameters(numbers: Numbers, device_type: str) -> int:
     return 2 * sum(sizes)
 
 
-def _step(
-    facts: ModelFacts, numbers: Numbers, itemsize: int, sampling: _Sampling, views: int, size: int
-) -> dict[str, int]:
-    """The most that one step has at once beside weights and field."""
-    encoder = round(views * facts.image_size**2 * facts.encoder_elements * itemsize)
-    # Classifier-free guidance asks with and without the prompt in one batch, without gradients.
-    unet = round(2 * views * facts.latent_size**2 * facts.unet_elements * itemsize)
-    guidance = {"image encoder": encoder, "network": unet}
-    all_rays = views * size * size
-    rays = {"rays": RAY_BYTES * all_rays}
-    chunk = numbers.ray_chunk
-    if not 0 < chunk < all_rays:
-        # The pictures' graph waits while the encoder's grows.
-        return {**rays, "samples": _samples(all_rays, numbers, sampling, 1.0), **guidance}
-    crowding = 1.0 if 2 * chunk >= size * size else CHUNK_CROWDING
-    part = {"samples": _samples(chunk, numbers, sampling, crowding)}
-    return {**rays, **(part if part["samples"] > encoder + unet else guidance)}
+@dataclass(frozen=True)
+class _Job:
+    """What `estimate` is asked about."""
+
+    facts: ModelFacts
+    numbers: Numbers
+    itemsize: int
+    device_type: str
+    kernels: Kernels
+    graphs: bool
+
+    @property
+    def field(self) -> int:
+        fused = is_fused(self.numbers, self.device_type, self.kernels)
+        copies = FIELD_COPIES + (FUSED_FIELD_COPIES if fused else 0)
+        return round(FLOAT * copies * field_parameters(self.numbers, self.device_type))
+
+    def steps(self) -> list[dict[str, int]]:
+        """The most that a step of each stage has at once beside weights and field."""
+        held: dict[str, int] = {}
+        if self.graphs:
+            # A stage begins beside the graphs of the one before.
+            largest = max((self._guidance(*stage) for stage in stages(self.numbers)), key=_total)
+            held = {"graphs": (GRAPH_COPIES - 1) * _total(largest)}
+        return [{**held, **self._step(*stage)} for stage in stages(self.numbers)]
+
+    def _guidance(self, views: int, size: int) -> dict[str, int]:
+        facts = self.facts
+        elements = facts.encoder_elements * (1.0 if self.kernels == "none" else FUSED_ENCODER)
+        # Classifier-free guidance asks with and without the prompt in one batch, without gradients.
+        return {
+            "image encoder": round(views * facts.image_size**2 * elements * self.itemsize),
+            "network": round(2 * views * facts.latent_size**2 * facts.unet_elements * self.itemsize),
+        }
+
+    def _step(self, views: int, size: int) -> dict[str, int]:
+        guidance, every = self._guidance(views, size), views * size * size
+        rays = {"rays": RAY_BYTES * every}
+        found = found_bytes(every, self.numbers, self.device_type, self.kernels)
+        if found:
+            rays["found samples"] = found
+        chunk = self.numbers.ray_chunk
+        if not 0 < chunk < every:
+            # The pictures' graph waits while the encoder's grows.
+            return {**rays, "samples": self._samples(every, 1.0), **guidance}
+        crowding = 1.0 if 2 * chunk >= size * size else CHUNK_CROWDING
+        part = {"samples": self._samples(chunk, crowding)}
+        return {**rays, **(part if _total(part) > _total(guidance) else guidance)}
+
+    def _samples(self, rays: int, crowding: float) -> int:
+        return sample_bytes(rays, self.numbers, self.device_type, self.kernels, crowding)
 
 
-def _samples(rays: int, numbers: Numbers, sampling: _Sampling, crowding: float) -> int:
-    bins = rays * numbers.samples_per_ray
-    look = MARCHED_SHARE * sampling.look
-    kept = KEPT_SHARE * sampling.kept * TRANSIENT
-    return round(bins * (BIN_BYTES + crowding * max(look, kept)))
-
-
-def _sampling(numbers: Numbers, kind: str, triton: bool) -> _Sampling:
-    if kind == "hash" and triton:
-        kind = "triton"
-    levels, networks = numbers.hash_levels, 8.0 * numbers.hidden
-    encoding = {
-        "dense": DENSE_BYTES,
-        "hash": HASH_BYTES + HASH_LEVEL_BYTES * levels,
-        "triton": TRITON_BYTES + TRITON_LEVEL_BYTES * levels,
-    }[kind]
-    kept = encoding + networks
-    if numbers.needs_normals:
-        finite = numbers.normals == "finite" or (numbers.normals == "auto" and kind == "dense")
-        if finite:
-            kept += FINITE_POINTS * (encoding + networks / 2)
-        elif kind == "triton":
-            kept += ANALYTIC_TRITON_BYTES + TRITON_LEVEL_BYTES * levels + networks / 2
-        else:
-            kept = ANALYTIC_FACTOR * encoding + 1.5 * networks
-    return _Sampling(kept, LOOK_BYTES[kind] + networks)
+def _total(parts: Mapping[str, int]) -> int:
+    return sum(parts.values())

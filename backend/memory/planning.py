@@ -14,6 +14,7 @@ from backend.memory.estimation import Need, estimate
 from backend.memory.facts import ModelFacts, read_facts
 from backend.memory.fitting import Fit, Room, fit, nothing_fits, smallest
 from backend.memory.free import available_ram, free_memory
+from backend.memory.rendering import Kernels
 from backend.memory.sampling import estimate_sampling
 
 if TYPE_CHECKING:
@@ -32,12 +33,11 @@ def plan(
     Raises UserError when the job does not fit even with the smallest numbers; it says what would.
     """
     from backend.devices import title
-    from backend.radiance.hash_grid import triton_works
 
-    triton = device.type == "cuda" and triton_works()
+    kernels, graphs = kernels_on(device), has_graphs(device)
 
     def need_of(facts: ModelFacts) -> Callable[[Numbers], Need]:
-        return lambda candidate: estimate(facts, candidate, dtype.itemsize, device.type, triton)
+        return lambda candidate: estimate(facts, candidate, dtype.itemsize, device.type, kernels, graphs)
 
     others = {name: smallest(numbers, need_of(other)) for name, (other, _) in _other_models(folder).items()}
     return fit(
@@ -72,6 +72,24 @@ def plan_sampling(
     others = {name: need(other, views, 1) for name, (other, views) in _other_models(folder).items()}
     least = need(facts, config.views, 1)
     raise UserError(nothing_fits("Sampling views needs", least, room, title(device), others))
+
+
+def kernels_on(device: torch.device) -> Kernels:
+    """Which Triton kernels will run there: they are tried, once a process."""
+    from backend.radiance.hash_grid import triton_works
+
+    if device.type != "cuda" or not triton_works():
+        return "none"
+    from backend.radiance.fused.trial import fused_works
+
+    return "field" if fused_works() else "grid"
+
+
+def has_graphs(device: torch.device) -> bool:
+    """Whether `MultiViewDiffusion.accelerate` makes CUDA graphs there."""
+    import torch
+
+    return device.type == "cuda" and bool(torch.version.cuda)
 
 
 def _other_models(folder: Path) -> dict[str, tuple[ModelFacts, int]]:

@@ -3,8 +3,10 @@
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -59,3 +61,25 @@ def test_another_model_that_would_fit_is_named_and_a_broken_one_is_not(
     with pytest.raises(UserError, match="choose the model 'small', which fits") as caught:
         run(folder=tmp_path / "wide")
     assert "broken" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("grid", "field", "kernels"), [(False, True, "none"), (True, False, "grid"), (True, True, "field")]
+)
+def test_the_kernels_that_will_run(
+    grid: bool, field: bool, kernels: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.radiance.hash_grid.triton_works", lambda: grid)
+    # Not imported: it needs Triton itself.
+    trial = SimpleNamespace(fused_works=lambda: field)
+    monkeypatch.setitem(sys.modules, "backend.radiance.fused.trial", trial)
+    assert planning.kernels_on(torch.device("cuda")) == kernels
+    assert planning.kernels_on(torch.device("cpu")) == "none"
+
+
+def test_graphs_are_cudas_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    assert planning.has_graphs(torch.device("cuda"))
+    assert not planning.has_graphs(torch.device("cpu"))
+    monkeypatch.setattr(torch.version, "cuda", None)  # as on ROCm
+    assert not planning.has_graphs(torch.device("cuda"))
