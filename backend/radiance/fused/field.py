@@ -18,12 +18,8 @@ from backend.radiance.hash_grid import HashGrid
 from backend.radiance.hash_grid_triton import adds_pairs, as_pairs
 
 _BLOCK = 64
-_FORWARD_WARPS = 4
-_BACKWARD_WARPS = 8
-_SCATTER_BLOCK = 128
-_RUN = 8
-_COARSE = 200
-"""Levels of at most so many cells are given their gradients in runs of `_RUN` samples."""
+_WARPS = 4
+_SCATTER_BLOCK = 256
 _TILE_WIDTH = 8
 
 
@@ -73,11 +69,10 @@ def at_points(field: RadianceField, x: Tensor, want_colour: bool) -> tuple[Tenso
     colour = torch.empty((count, 3) if want_colour else (0, 3), device=x.device)
     if count:
         kernels.field_forward[(triton.cdiv(count, _BLOCK),)](
-            x, x, x, x, *scene.arguments(_parameters(field)), density, colour, x, x, x,
+            x, x, x, x, *scene.arguments(_parameters(field)), density, colour, x, x,
             count, *scene.sizes, 0, *scene.numbers, 0.0, 0.0,
-            points=True, want_colour=want_colour, want_gradient=False, keep=False, half=True,
-            lp=scene.padded_levels, hp=scene.padded_hidden, tile_width=0, block=_BLOCK,
-            num_warps=_FORWARD_WARPS,
+            points=True, want_colour=want_colour, want_gradient=False, half=True,
+            lp=scene.padded_levels, hp=scene.padded_hidden, tile_width=0, block=_BLOCK, num_warps=_WARPS,
         )  # fmt: skip
     return density, colour
 
@@ -91,7 +86,6 @@ class _Scene:
     levels: int
     hidden: int
     numbers: tuple[float, ...]
-    coarse: int
 
     @classmethod
     def of(cls, field: RadianceField) -> _Scene:
@@ -101,18 +95,11 @@ class _Scene:
             field.bound, activation.multiplier, activation.sharpness, activation.blob_scale,
             activation.blob_radius,
         )  # fmt: skip
-        coarse = sum(level.resolution <= _COARSE for level in grid.levels)
-        return cls(grid.scales, grid.geometry, len(grid.levels), _hidden(field), numbers, coarse)
+        return cls(grid.scales, grid.geometry, len(grid.levels), _hidden(field), numbers)
 
     @property
     def sizes(self) -> tuple[int, int]:
         return self.levels, self.hidden
-
-    @property
-    def runs(self) -> list[tuple[int, int, int]]:
-        """(first level, levels, samples a lane takes) for each launch of `table_backward`."""
-        parts = [(0, self.coarse, _RUN), (self.coarse, self.levels - self.coarse, 1)]
-        return [part for part in parts if part[1]]
 
     @property
     def padded_levels(self) -> int:
@@ -148,23 +135,17 @@ class _Evaluate(torch.autograd.Function):
         density, colour = torch.zeros(count, device=device), torch.zeros(count, 3, device=device)
         gradient = torch.zeros((count, 3) if want_gradient else (0, 3), device=device)
         live = torch.zeros(rays, dtype=torch.int32, device=device)
-        # With normals they would not do: these need the slopes as well, and so all entries again.
-        keep = not want_gradient and any(ctx.needs_input_grad)
-        features = torch.empty(
-            (count, scene.padded_levels) if keep else (0, 0), dtype=torch.int32, device=device
-        )
         arguments = scene.arguments((table, density1, density2, colour1, colour2))
         if count:
             kernels.field_forward[(triton.cdiv(rays, _BLOCK),)](
                 marched.origins, marched.directions, marched.t, marched.first, *arguments,
-                density, colour, gradient, features, live,
+                density, colour, gradient, live,
                 rays, *scene.sizes, marched.width, *scene.numbers, marched.length, early_stop,
-                points=False, want_colour=True, want_gradient=want_gradient, keep=features.numel() > 0,
-                half=True,
+                points=False, want_colour=True, want_gradient=want_gradient, half=True,
                 lp=scene.padded_levels, hp=scene.padded_hidden, tile_width=_tile_width(marched), block=_BLOCK,
-                num_warps=_FORWARD_WARPS,
+                num_warps=_WARPS,
             )  # fmt: skip
-        ctx.save_for_backward(live, features, *arguments)
+        ctx.save_for_backward(live, *arguments)
         ctx.scene, ctx.marched, ctx.want_gradient, ctx.shape = scene, marched, want_gradient, table.shape
         ctx.mark_non_differentiable(live)
         return density, colour, gradient, live
@@ -172,7 +153,7 @@ class _Evaluate(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        live, stored, pairs, scales, geometry, *networks = ctx.saved_tensors
+        live, pairs, scales, geometry, *networks = ctx.saved_tensors
         scene, marched = ctx.scene, ctx.marched
         d_density, d_colour, d_gradient = (each.contiguous() for each in gradients[:3])
         count, device = marched.t.shape[0], live.device
@@ -183,20 +164,16 @@ class _Evaluate(torch.autograd.Function):
             features = torch.empty(scene.levels, count, dtype=torch.int32, device=device)
             pull = torch.empty_like(features) if ctx.want_gradient else features
             kernels.networks_backward[(min(triton.cdiv(count, _BLOCK), _programs(device)),)](
-                *places, pairs, scales, geometry, *networks, d_density, d_colour, d_gradient, stored,
-                features,
-                pull, *d_networks, count, *scene.sizes, *scene.numbers,
-                with_gradient=ctx.want_gradient, stored=stored.numel() > 0, half=True, exact=not live.is_cuda,
-                lp=scene.padded_levels, hp=scene.padded_hidden, block=_BLOCK,
-                num_warps=_BACKWARD_WARPS, num_stages=1,
+                *places, pairs, scales, geometry, *networks, d_density, d_colour, d_gradient, features, pull,
+                *d_networks, count, *scene.sizes, *scene.numbers,
+                with_gradient=ctx.want_gradient, half=True, exact=not live.is_cuda,
+                lp=scene.padded_levels, hp=scene.padded_hidden, block=_BLOCK, num_warps=_WARPS,
             )  # fmt: skip
-            for first_level, levels, run in scene.runs:
-                lanes = triton.cdiv(count, run)
-                kernels.table_backward[(triton.cdiv(lanes, _SCATTER_BLOCK), levels)](
-                    *places, scales, geometry, d_gradient, features, pull, d_table,
-                    count, first_level, scene.numbers[0], scene.numbers[2],
-                    with_gradient=ctx.want_gradient, vector=adds_pairs(device), run=run, block=_SCATTER_BLOCK,
-                )  # fmt: skip
+            kernels.table_backward[(triton.cdiv(count, _SCATTER_BLOCK), scene.levels)](
+                *places, scales, geometry, d_gradient, features, pull, d_table,
+                count, scene.numbers[0], scene.numbers[2],
+                with_gradient=ctx.want_gradient, vector=adds_pairs(device), block=_SCATTER_BLOCK,
+            )  # fmt: skip
         return d_table, *d_networks, None, None, None, None
 
 

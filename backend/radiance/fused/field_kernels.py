@@ -127,22 +127,13 @@ def _store_vector(base_ptr, row, a, b, c, inside):
 
 
 @triton.jit
-def _store_features(place, a, b, inside):
-    """Two features as float16 in one int32: what is left of them in a TF32 product anyway."""
-    low = a.to(tl.float16).to(tl.uint16, bitcast=True).to(tl.uint32)
-    high = b.to(tl.float16).to(tl.uint16, bitcast=True).to(tl.uint32)
-    tl.store(place, (low | (high << 16)).to(tl.int32, bitcast=True), mask=inside)
-
-
-@triton.jit
 def field_forward(
     origin_ptr, direction_ptr, t_ptr, first_ptr, table_ptr, scale_ptr, geometry_ptr,
     density1_ptr, density2_ptr, colour1_ptr, colour2_ptr,
-    out_density_ptr, out_colour_ptr, out_gradient_ptr, out_feature_ptr, live_ptr,
+    out_density_ptr, out_colour_ptr, out_gradient_ptr, live_ptr,
     rays, levels, hidden, width,
     bound, multiplier, sharpness, blob_scale, blob_radius, length, stop,
-    points: tl.constexpr, want_colour: tl.constexpr, want_gradient: tl.constexpr, keep: tl.constexpr,
-    half: tl.constexpr,
+    points: tl.constexpr, want_colour: tl.constexpr, want_gradient: tl.constexpr, half: tl.constexpr,
     lp: tl.constexpr, hp: tl.constexpr, tile_width: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     """points: the origins are the samples; else a ray has those from first[ray] to first[ray + 1]."""
@@ -200,11 +191,6 @@ def field_forward(
                 slope = corner_weight(fx, fy, fz, 0.0, 0.0, 1.0, scale, corner, True)
                 az += slope * a
                 bz += slope * b
-        if keep:
-            column = tl.arange(0, lp)[None, :]
-            _store_features(
-                out_feature_ptr + row[:, None].to(tl.int64) * lp + column, f_a, f_b, active[:, None]
-            )
         h = _hidden(f_a, f_b, w_a, w_b)
         radius = tl.sqrt(tl.maximum(x * x + y * y + z * z, 1e-12))
         argument = sharpness * tl.sum(h * w_density, 1) + blob_scale * (1.0 - radius / blob_radius)
@@ -272,11 +258,11 @@ def _dot16(a, b, exact: tl.constexpr):
 def networks_backward(
     origin_ptr, direction_ptr, t_ptr, ray_ptr, first_ptr, live_ptr, table_ptr, scale_ptr, geometry_ptr,
     density1_ptr, density2_ptr, colour1_ptr, colour2_ptr,
-    d_density_ptr, d_colour_ptr, d_gradient_ptr, stored_ptr, feature_ptr, pull_ptr,
+    d_density_ptr, d_colour_ptr, d_gradient_ptr, feature_ptr, pull_ptr,
     d_density1_ptr, d_density2_ptr, d_colour1_ptr, d_colour2_ptr,
     count, levels, hidden,
     bound, multiplier, sharpness, blob_scale, blob_radius,
-    with_gradient: tl.constexpr, stored: tl.constexpr, half: tl.constexpr, exact: tl.constexpr,
+    with_gradient: tl.constexpr, half: tl.constexpr, exact: tl.constexpr,
     lp: tl.constexpr, hp: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     """Gradients of the networks' weights; and for `table_backward` those of the features (levels, count).
@@ -301,31 +287,27 @@ def networks_backward(
         x, y, z, active = _place(
             origin_ptr, direction_ptr, t_ptr, ray_ptr, first_ptr, live_ptr, row, row < count
         )
+        cx, fx = _cell(x * (0.5 / bound) + 0.5, scale, resolution)
+        cy, fy = _cell(y * (0.5 / bound) + 0.5, scale, resolution)
+        cz, fz = _cell(z * (0.5 / bound) + 0.5, scale, resolution)
         inside = active[:, None] & exists
-        if stored:
-            place = stored_ptr + row[:, None].to(tl.int64) * lp + level
-            f_a, f_b = read_pair(place, 0, inside, True)
-        else:
-            cx, fx = _cell(x * (0.5 / bound) + 0.5, scale, resolution)
-            cy, fy = _cell(y * (0.5 / bound) + 0.5, scale, resolution)
-            cz, fz = _cell(z * (0.5 / bound) + 0.5, scale, resolution)
-            f_a = tl.zeros([block, lp], tl.float32)
-            f_b = tl.zeros([block, lp], tl.float32)
+        f_a = tl.zeros([block, lp], tl.float32)
+        f_b = tl.zeros([block, lp], tl.float32)
+        if with_gradient:
+            rate = sharpness * 0.5 / bound
+            gx, gy, gz = _vector(d_gradient_ptr, row, active)
+            vx, vy, vz = (rate * gx)[:, None], (rate * gy)[:, None], (rate * gz)[:, None]
+            along_a, along_b = f_a, f_b
+        for corner in tl.static_range(8):
+            entry = corner_entry(cx, cy, cz, corner, resolution, size, offset, hashed)
+            a, b = read_pair(table_ptr, entry, inside, half)
+            weight = corner_weight(fx, fy, fz, 0.0, 0.0, 0.0, scale, corner, False)
+            f_a += weight * a
+            f_b += weight * b
             if with_gradient:
-                rate = sharpness * 0.5 / bound
-                gx, gy, gz = _vector(d_gradient_ptr, row, active)
-                vx, vy, vz = (rate * gx)[:, None], (rate * gy)[:, None], (rate * gz)[:, None]
-                along_a, along_b = f_a, f_b
-            for corner in tl.static_range(8):
-                entry = corner_entry(cx, cy, cz, corner, resolution, size, offset, hashed)
-                a, b = read_pair(table_ptr, entry, inside, half)
-                weight = corner_weight(fx, fy, fz, 0.0, 0.0, 0.0, scale, corner, False)
-                f_a += weight * a
-                f_b += weight * b
-                if with_gradient:
-                    slope = corner_weight(fx, fy, fz, vx, vy, vz, scale, corner, True)
-                    along_a += slope * a
-                    along_b += slope * b
+                slope = corner_weight(fx, fy, fz, vx, vy, vz, scale, corner, True)
+                along_a += slope * a
+                along_b += slope * b
         w_a = _first_layer(density1_ptr, 0, levels, hidden, lp, hp)
         w_b = _first_layer(density1_ptr, 1, levels, hidden, lp, hp)
         h = _hidden(f_a, f_b, w_a, w_b)
@@ -390,118 +372,36 @@ def _load_pair(pair_ptr, place, inside):
 
 
 @triton.jit
-def _add_corners(
-    d_table_ptr, cx, cy, cz, resolution, size, offset, hashed, inside, vector: tl.constexpr,
-    a0, b0, a1, b1, a2, b2, a3, b3, a4, b4, a5, b5, a6, b6, a7, b7,
-):  # fmt: skip
-    add_pair(
-        d_table_ptr, corner_entry(cx, cy, cz, 0, resolution, size, offset, hashed), a0, b0, inside, vector
-    )
-    add_pair(
-        d_table_ptr, corner_entry(cx, cy, cz, 1, resolution, size, offset, hashed), a1, b1, inside, vector
-    )
-    add_pair(
-        d_table_ptr, corner_entry(cx, cy, cz, 2, resolution, size, offset, hashed), a2, b2, inside, vector
-    )
-    add_pair(
-        d_table_ptr, corner_entry(cx, cy, cz, 3, resolution, size, offset, hashed), a3, b3, inside, vector
-    )
-    add_pair(
-        d_table_ptr, corner_entry(cx, cy, cz, 4, resolution, size, offset, hashed), a4, b4, inside, vector
-    )
-    add_pair(
-        d_table_ptr, corner_entry(cx, cy, cz, 5, resolution, size, offset, hashed), a5, b5, inside, vector
-    )
-    add_pair(
-        d_table_ptr, corner_entry(cx, cy, cz, 6, resolution, size, offset, hashed), a6, b6, inside, vector
-    )
-    add_pair(
-        d_table_ptr, corner_entry(cx, cy, cz, 7, resolution, size, offset, hashed), a7, b7, inside, vector
-    )
-
-
-@triton.jit
-def _to_corner(
-    fx, fy, fz, vx, vy, vz, scale, d_a, d_b, pull_a, pull_b, corner: tl.constexpr, with_gradient: tl.constexpr
-):
-    """What a sample gives to one corner of its cell."""
-    weight = corner_weight(fx, fy, fz, 0.0, 0.0, 0.0, scale, corner, False)
-    to_a, to_b = weight * d_a, weight * d_b
-    if with_gradient:
-        slope = corner_weight(fx, fy, fz, vx, vy, vz, scale, corner, True)
-        to_a += slope * pull_a
-        to_b += slope * pull_b
-    return to_a, to_b
-
-
-@triton.jit
 def table_backward(
     origin_ptr, direction_ptr, t_ptr, ray_ptr, first_ptr, live_ptr, scale_ptr, geometry_ptr,
     d_gradient_ptr, feature_ptr, pull_ptr, d_table_ptr,
-    count, first_level, bound, sharpness,
-    with_gradient: tl.constexpr, vector: tl.constexpr, run: tl.constexpr, block: tl.constexpr,
+    count, bound, sharpness,
+    with_gradient: tl.constexpr, vector: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    """Adds the features' gradients to the table's, a level at a time: it then stays in the cache.
-
-    A lane takes `run` samples that follow each other along a ray. While these stay in a cell, what they give
-    to its corners is summed in registers: of a coarse level most of the additions to memory go away.
-    """
-    level = tl.program_id(1) + first_level
+    """Adds the features' gradients to the table's, a level at a time: it then stays in the cache."""
+    level = tl.program_id(1)
+    row = tl.program_id(0) * block + tl.arange(0, block)
+    x, y, z, active = _place(origin_ptr, direction_ptr, t_ptr, ray_ptr, first_ptr, live_ptr, row, row < count)
     scale = tl.load(scale_ptr + level)
     resolution = tl.load(geometry_ptr + level * 4)
     size = tl.load(geometry_ptr + level * 4 + 1)
     offset = tl.load(geometry_ptr + level * 4 + 2)
     hashed = tl.load(geometry_ptr + level * 4 + 3)
-    start = (tl.program_id(0) * block + tl.arange(0, block)) * run
-    zero = tl.zeros([block], tl.float32)
-    a0, a1, a2, a3, a4, a5, a6, a7 = zero, zero, zero, zero, zero, zero, zero, zero
-    b0, b1, b2, b3, b4, b5, b6, b7 = zero, zero, zero, zero, zero, zero, zero, zero
-    ox = tl.zeros([block], tl.int32) - 1
-    oy, oz = ox, ox
-    vx, vy, vz, pull_a, pull_b = zero, zero, zero, zero, zero
-    for step in range(run):
-        row = start + step
-        x, y, z, active = _place(
-            origin_ptr, direction_ptr, t_ptr, ray_ptr, first_ptr, live_ptr, row, row < count
-        )
-        cx, fx = _along(x * (0.5 / bound) + 0.5, scale, resolution)
-        cy, fy = _along(y * (0.5 / bound) + 0.5, scale, resolution)
-        cz, fz = _along(z * (0.5 / bound) + 0.5, scale, resolution)
-        place = level.to(tl.int64) * count + row
-        d_a, d_b = _load_pair(feature_ptr, place, active)
+    cx, fx = _along(x * (0.5 / bound) + 0.5, scale, resolution)
+    cy, fy = _along(y * (0.5 / bound) + 0.5, scale, resolution)
+    cz, fz = _along(z * (0.5 / bound) + 0.5, scale, resolution)
+    place = level.to(tl.int64) * count + row
+    d_a, d_b = _load_pair(feature_ptr, place, active)
+    if with_gradient:
+        rate = sharpness * 0.5 / bound
+        gx, gy, gz = _vector(d_gradient_ptr, row, active)
+        pull_a, pull_b = _load_pair(pull_ptr, place, active)
+    for corner in tl.static_range(8):
+        entry = corner_entry(cx, cy, cz, corner, resolution, size, offset, hashed)
+        weight = corner_weight(fx, fy, fz, 0.0, 0.0, 0.0, scale, corner, False)
+        to_a, to_b = weight * d_a, weight * d_b
         if with_gradient:
-            rate = sharpness * 0.5 / bound
-            gx, gy, gz = _vector(d_gradient_ptr, row, active)
-            vx, vy, vz = rate * gx, rate * gy, rate * gz
-            pull_a, pull_b = _load_pair(pull_ptr, place, active)
-        if run > 1:
-            leaves = active & ((cx != ox) | (cy != oy) | (cz != oz))
-            _add_corners(
-                d_table_ptr, ox, oy, oz, resolution, size, offset, hashed, leaves & (ox >= 0), vector,
-                a0, b0, a1, b1, a2, b2, a3, b3, a4, b4, a5, b5, a6, b6, a7, b7,
-            )  # fmt: skip
-            stays = tl.where(leaves, 0.0, 1.0)
-            ox, oy, oz = tl.where(active, cx, ox), tl.where(active, cy, oy), tl.where(active, cz, oz)
-        else:
-            stays = zero
-            ox, oy, oz = tl.where(active, cx, -1), cy, cz
-        p, q = _to_corner(fx, fy, fz, vx, vy, vz, scale, d_a, d_b, pull_a, pull_b, 0, with_gradient)
-        a0, b0 = a0 * stays + p, b0 * stays + q
-        p, q = _to_corner(fx, fy, fz, vx, vy, vz, scale, d_a, d_b, pull_a, pull_b, 1, with_gradient)
-        a1, b1 = a1 * stays + p, b1 * stays + q
-        p, q = _to_corner(fx, fy, fz, vx, vy, vz, scale, d_a, d_b, pull_a, pull_b, 2, with_gradient)
-        a2, b2 = a2 * stays + p, b2 * stays + q
-        p, q = _to_corner(fx, fy, fz, vx, vy, vz, scale, d_a, d_b, pull_a, pull_b, 3, with_gradient)
-        a3, b3 = a3 * stays + p, b3 * stays + q
-        p, q = _to_corner(fx, fy, fz, vx, vy, vz, scale, d_a, d_b, pull_a, pull_b, 4, with_gradient)
-        a4, b4 = a4 * stays + p, b4 * stays + q
-        p, q = _to_corner(fx, fy, fz, vx, vy, vz, scale, d_a, d_b, pull_a, pull_b, 5, with_gradient)
-        a5, b5 = a5 * stays + p, b5 * stays + q
-        p, q = _to_corner(fx, fy, fz, vx, vy, vz, scale, d_a, d_b, pull_a, pull_b, 6, with_gradient)
-        a6, b6 = a6 * stays + p, b6 * stays + q
-        p, q = _to_corner(fx, fy, fz, vx, vy, vz, scale, d_a, d_b, pull_a, pull_b, 7, with_gradient)
-        a7, b7 = a7 * stays + p, b7 * stays + q
-    _add_corners(
-        d_table_ptr, ox, oy, oz, resolution, size, offset, hashed, ox >= 0, vector,
-        a0, b0, a1, b1, a2, b2, a3, b3, a4, b4, a5, b5, a6, b6, a7, b7,
-    )  # fmt: skip
+            slope = corner_weight(fx, fy, fz, rate * gx, rate * gy, rate * gz, scale, corner, True)
+            to_a += slope * pull_a
+            to_b += slope * pull_b
+        add_pair(d_table_ptr, entry, to_a, to_b, active, vector)

@@ -13,6 +13,8 @@ from backend.radiance.fused import marching_kernels as kernels
 from backend.radiance.occupancy import OccupancyGrid
 
 _BLOCK = 16
+_BINS = 32
+_SPARE = 1024
 
 
 @dataclass(frozen=True)
@@ -56,24 +58,24 @@ def march(
     mask = None if occupancy is None else occupancy.mask.view(torch.uint8)
     resolution = 1 if occupancy is None else occupancy.resolution
     length = 2 * bound / samples
-    words = triton.cdiv(samples, 32)
     first = torch.zeros(rays + 1, dtype=torch.int32, device=origins.device)
-    bits = torch.empty(rays, words, dtype=torch.int32, device=origins.device)
-    places = (origins, directions, origins if jitter is None else jitter.contiguous())
-    grid = (triton.cdiv(rays, _BLOCK),)
-    if rays:
-        kernels.find[grid](
-            *places, origins if mask is None else mask, first[1:], bits,
-            rays, samples, words, resolution, bound, length,
-            jittered=jitter is not None, masked=mask is not None, block=_BLOCK,
-        )  # fmt: skip
+    counts = first[1:]
+
+    def launch(t: Tensor, ray: Tensor, fill: bool) -> None:
+        if rays:
+            kernels.march[(triton.cdiv(rays, _BLOCK),)](
+                origins, directions, origins if jitter is None else jitter.contiguous(),
+                origins if mask is None else mask, counts, first, t, ray,
+                rays, samples, resolution, bound, length,
+                fill=fill, jittered=jitter is not None, masked=mask is not None, block=_BLOCK, bins=_BINS,
+            )  # fmt: skip
+
+    launch(origins, origins, fill=False)
     first = first.cumsum(0, dtype=torch.int32)
     total = int(first[-1])
-    t = torch.empty(total, device=origins.device)
-    ray = torch.empty(total, dtype=torch.int32, device=origins.device)
-    if total:
-        kernels.write[grid](
-            *places, bits, first, t, ray, rays, words, bound, length,
-            jittered=jitter is not None, block=_BLOCK,
-        )  # fmt: skip
-    return Marched(origins, directions, t, ray, first, length, width)
+    # Both launches decide what is kept, and a compiler may round them differently: a bin in ten million then
+    # counts here and not there. So what is left out must be harmless, and one too many must have room.
+    t = torch.zeros(total + _SPARE, device=origins.device)
+    ray = torch.zeros(total + _SPARE, dtype=torch.int32, device=origins.device)
+    launch(t, ray, fill=True)
+    return Marched(origins, directions, t[:total], ray[:total], first, length, width)

@@ -35,15 +35,13 @@ def _cell(origin, slope, t, resolution, bound):
 
 
 @triton.jit
-def find(
-    origin_ptr, direction_ptr, jitter_ptr, mask_ptr, count_ptr, word_ptr,
-    rays, samples, words, resolution, bound, length,
-    jittered: tl.constexpr, masked: tl.constexpr, block: tl.constexpr,
+def march(
+    origin_ptr, direction_ptr, jitter_ptr, mask_ptr, count_ptr, first_ptr, t_ptr, ray_ptr,
+    rays, samples, resolution, bound, length,
+    fill: tl.constexpr, jittered: tl.constexpr, masked: tl.constexpr,
+    block: tl.constexpr, bins: tl.constexpr,
 ):  # fmt: skip
-    """Which bins of each ray are kept, 32 to a word of `word_ptr` (rays, words), and how many these are.
-
-    `write` reads the words rather than deciding again: rounding could then be another.
-    """
+    """Counts each ray's samples into `count_ptr`, or (fill) writes their t and ray from first[ray] on."""
     ray = tl.program_id(0) * block + tl.arange(0, block)
     known = ray < rays
     ox, oy, oz, dx, dy, dz, near, far = _chord(origin_ptr, direction_ptr, ray, known, bound)
@@ -51,41 +49,26 @@ def find(
     if jittered:
         place = tl.load(jitter_ptr + ray, mask=known, other=0.5)
     found = tl.zeros([block], tl.int32)
-    bit = tl.arange(0, 32)
-    for word in range(words):
-        index = word * 32 + bit
+    if fill:
+        found += tl.load(first_ptr + ray, mask=known, other=0)
+    # Chords are shorter than the diameter, and most much shorter: no bin is looked at beyond the longest.
+    last = tl.minimum((tl.max(far - near, 0) / length).to(tl.int32) + 1, samples)
+    for start in range(0, last, bins):
+        index = start + tl.arange(0, bins)
         t = near[:, None] + (index.to(tl.float32)[None, :] + place[:, None]) * length
         keep = (t < far[:, None]) & (index < samples)[None, :]
         if masked:
             cx = _cell(ox, dx, t, resolution, bound)
             cy = _cell(oy, dy, t, resolution, bound)
             cz = _cell(oz, dz, t, resolution, bound)
-            cell = (cx * resolution + cy) * resolution + cz
-            keep = keep & (tl.load(mask_ptr + cell, mask=keep, other=0) != 0)
+            keep = keep & (
+                tl.load(mask_ptr + (cx * resolution + cy) * resolution + cz, mask=keep, other=0) != 0
+            )
         kept = keep.to(tl.int32)
-        tl.store(word_ptr + ray * words + word, tl.sum(kept << bit[None, :], 1), mask=known)
+        if fill:
+            slot = found[:, None] + tl.cumsum(kept, 1) - 1
+            tl.store(t_ptr + slot, t, mask=keep)
+            tl.store(ray_ptr + slot, tl.broadcast_to(ray[:, None], [block, bins]), mask=keep)
         found += tl.sum(kept, 1)
-    tl.store(count_ptr + ray, found, mask=known)
-
-
-@triton.jit
-def write(
-    origin_ptr, direction_ptr, jitter_ptr, word_ptr, first_ptr, t_ptr, ray_ptr,
-    rays, words, bound, length, jittered: tl.constexpr, block: tl.constexpr,
-):  # fmt: skip
-    """Distance and ray of the bins that are kept, from first[ray] on."""
-    ray = tl.program_id(0) * block + tl.arange(0, block)
-    known = ray < rays
-    _, _, _, _, _, _, near, _ = _chord(origin_ptr, direction_ptr, ray, known, bound)
-    place = tl.zeros([block], tl.float32) + 0.5
-    if jittered:
-        place = tl.load(jitter_ptr + ray, mask=known, other=0.5)
-    found = tl.load(first_ptr + ray, mask=known, other=0)
-    bit = tl.arange(0, 32)
-    for word in range(words):
-        kept = (tl.load(word_ptr + ray * words + word, mask=known, other=0)[:, None] >> bit[None, :]) & 1
-        t = near[:, None] + ((word * 32 + bit).to(tl.float32)[None, :] + place[:, None]) * length
-        slot = found[:, None] + tl.cumsum(kept, 1) - 1
-        tl.store(t_ptr + slot, t, mask=kept != 0)
-        tl.store(ray_ptr + slot, tl.broadcast_to(ray[:, None], [block, 32]), mask=kept != 0)
-        found += tl.sum(kept, 1)
+    if not fill:
+        tl.store(count_ptr + ray, found, mask=known)
