@@ -4,22 +4,25 @@
 import os
 import sys
 import tempfile
-import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from building import children, suites
+from building import children, side_by_side, suites
 from building.console import duration, say
 from building.environments import BACKEND, ready
 from building.errors import BuildError
 from building.installation import ensure
 from building.layout import ROOT
+from building.side_by_side import Ended, Task
 from building.suites import SUITES, Suite
 
 LEFT_OUT = "not slow and not gpu and not gui"
 NO_TESTS = 5
+AT_ONCE = 2
+"""Processes: those in Blender mostly wait for stand-ins. More of them would be late for their time limits."""
+_WANT_THE_TERMINAL = ("--pdb", "--trace", "-s", "--capture=no")
 
 LINT = {
     "lint": ["-m", "ruff", "check"],
@@ -54,12 +57,26 @@ def run(arguments: list[str]) -> int:
     """
     available, reasons = suites.available()
     pythons = {environment: ensure(environment) for environment in available}
-    outcomes = [] if arguments else [_lint(title, pythons[BACKEND]) for title in LINT]
-    for suite in SUITES:
-        paths = suite.chosen(arguments)
-        if paths and suite.environment in pythons:
-            outcomes.append(_pytest(suite, pythons[suite.environment], paths, arguments))
+    tasks = [] if arguments else [_lint(title, pythons[BACKEND]) for title in LINT]
+    with tempfile.TemporaryDirectory(prefix="mvdream-tests-") as folder:
+        reports: dict[Task, tuple[str, Path]] = {}
+        for suite in SUITES:
+            paths = suite.chosen(arguments)
+            if paths and suite.environment in pythons:
+                name = suite.environment.name
+                report = Path(folder, f"{name}.xml")
+                tasks.append(_pytest(suite, pythons[suite.environment], report, paths, arguments))
+                reports[tasks[-1]] = name, report
+        over = side_by_side.run(tasks, _at_once(tasks, arguments), cwd=ROOT, env=surroundings())
+        outcomes = [_outcome(each, *reports.get(each.task, (each.task.title, None))) for each in over]
     return _summary(outcomes, reasons)
+
+
+def _at_once(tasks: list[Task], arguments: list[str]) -> int:
+    """How many tasks run at a time. A debugger wants the terminal to itself, and one task may have it."""
+    if any(argument in _WANT_THE_TERMINAL for argument in arguments):
+        return 1
+    return min(AT_ONCE, len(tasks), os.cpu_count() or 1)
 
 
 def surroundings() -> Mapping[str, str]:
@@ -79,35 +96,36 @@ def surroundings() -> Mapping[str, str]:
     return children.environment(extra)
 
 
-def _lint(title: str, python: Path) -> Outcome:
-    say(f"\n== {title}")
-    start = time.monotonic()
-    code = children.run([str(python), *LINT[title]], cwd=ROOT, env=surroundings())
-    return Outcome(title, int(code == 0), int(code != 0), 0, time.monotonic() - start)
+def _lint(title: str, python: Path) -> Task:
+    return Task(title, (str(python), *LINT[title]))
 
 
-def _pytest(suite: Suite, python: Path, paths: list[str], arguments: list[str]) -> Outcome:
-    say(f"\n== tests in {suite.environment.name}")
-    options = [argument for argument in arguments if not suites.is_test_path(argument)]
-    ignored = [f"--ignore={path}" for path in suite.ignored]
-    start = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="mvdream-tests-") as folder:
-        report = Path(folder, "report.xml")
-        command = [
-            str(python),
-            "-m",
-            "pytest",
-            "-q",
-            "-m",
-            LEFT_OUT,
-            f"--junitxml={report}",
-            *ignored,
-            *options,
-            *paths,
-        ]
-        code = children.run(command, cwd=ROOT, env=surroundings())
-        outcome = _read(suite.environment.name, report, code)
-    outcome.seconds = time.monotonic() - start
+def _pytest(suite: Suite, python: Path, report: Path, paths: list[str], arguments: list[str]) -> Task:
+    name = suite.environment.name
+    command = (
+        str(python),
+        "-m",
+        "pytest",
+        "-q",
+        "-m",
+        LEFT_OUT,
+        f"--junitxml={report}",
+        # Of its own: another suite runs at the same time, and has tests of the same names.
+        "-o",
+        f"cache_dir=.pytest_cache/{name}",
+        *(["--color=yes"] if sys.stdout.isatty() and "NO_COLOR" not in os.environ else []),
+        *(f"--ignore={path}" for path in suite.ignored),
+        *(argument for argument in arguments if not suites.is_test_path(argument)),
+        *paths,
+    )
+    return Task(f"tests in {name}", command)
+
+
+def _outcome(over: Ended, title: str, report: Path | None) -> Outcome:
+    """report: by pytest; None for a check that only has an exit code."""
+    failed = int(over.code != 0)
+    outcome = Outcome(title, 1 - failed, failed) if report is None else _read(title, report, over.code)
+    outcome.seconds = over.seconds
     return outcome
 
 
