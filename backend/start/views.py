@@ -6,6 +6,7 @@ A sampler draws in ten passes what distillation from a blob takes a hundred step
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,17 @@ from backend.cameras import conditioning, distance_for, orbit_views
 from backend.diffusion.sampler import Sampler, decode, draw_noise
 from backend.start.fitting import CutOuts, fit
 from backend.start.foreground import cut_out
+from backend.start.visual_hull import inside_hull
 
 if TYPE_CHECKING:
     from backend.diffusion.model import MultiViewDiffusion
     from backend.distillation import Distillation
 
+log = logging.getLogger(__name__)
+
 SAMPLER_STEPS, HULL_STEPS, PICTURE_STEPS = 10, 15, 20
 """With 6 passes of the shipped model pictures are full of noise, with 10 they are clean."""
+HULL_NODES = 48
 ELEVATION = 20.0
 KEY = (0.0, 1.0, 0.0)
 """The background that is asked for. An object of just this green would vanish in it."""
@@ -31,8 +36,9 @@ KEY = (0.0, 1.0, 0.0)
 def start_from_views(distillation: Distillation, on_step: Callable[[int, int], None]) -> None:
     """Fits the field of a distillation that has taken no step yet to views sampled for its prompt.
 
-    The same seed gives the same field. on_step(done, steps) is called after each of the sampler's passes and
-    may raise to end it. The model must have its image decoder.
+    The same seed gives the same field; it stays as it is where the views show no object.
+    on_step(done, steps) is called after each of the sampler's passes and may raise to end it. The model must
+    have its image decoder.
     """
     guidance, numbers = distillation.guidance, distillation.numbers
     model = guidance.model
@@ -47,17 +53,27 @@ def start_from_views(distillation: Distillation, on_step: Callable[[int, int], N
         each.expand(len(views), -1, -1) for each in (guidance.context, guidance.negative_context)
     )
     latents = sampler(model, noise, context, negative, conditioning(views.c2w), on_step)
-    colours, alpha = cut_out(decode(model, latents))
+    cut_outs = CutOuts(views, *cut_out(decode(model, latents)))
+    if not _agree(cut_outs, distillation.field.bound):
+        log.warning("The sampled views show no object; starting from a ball.")
+        return
     generator = torch.Generator(distillation.device).manual_seed(distillation.seed + 2)
     fit(
         distillation.field,
         distillation.occupancy,
-        CutOuts(views, colours, alpha),
+        cut_outs,
         HULL_STEPS,
         PICTURE_STEPS,
         numbers.samples_per_ray,
         generator,
     )
+
+
+def _agree(cut_outs: CutOuts, bound: float) -> bool:
+    """Whether there is any place that all pictures show the object at."""
+    nodes = torch.linspace(-bound, bound, HULL_NODES, device=cut_outs.alpha.device)
+    points = torch.cartesian_prod(nodes, nodes, nodes)
+    return bool(inside_hull(points, cut_outs.alpha, cut_outs.views.c2w, cut_outs.views.fov).any())
 
 
 @torch.no_grad()

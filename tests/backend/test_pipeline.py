@@ -60,6 +60,7 @@ def run(model: Path) -> Run:
             "faces": 500,
             "preview_every": 5,
             "checkpoint_every": 3,
+            "start": "blob",
             **small,
             **changes,
         }
