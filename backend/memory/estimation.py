@@ -93,14 +93,11 @@ def estimate(
     """
     job = _Job(facts, numbers, itemsize, device_type, kernels, graphs)
     weights = itemsize * (facts.parameters["unet"] + facts.parameters["vae_encoder"])
-    # The first and the last are not there at the same time as a step.
+    cells = numbers.occupancy_resolution**3
+    # No two of these at the same time: the text encoder is gone before the first step.
     moments = [
         {"text encoder": itemsize * facts.parameters["text"]},
-        {
-            "occupancy grid": round(
-                numbers.occupancy_resolution**3 * look_bytes(numbers, device_type, kernels)
-            )
-        },
+        {"occupancy grid": round(cells * look_bytes(numbers, device_type, kernels))},
         *job.steps(),
     ]
     step = max(moments, key=lambda parts: sum(parts.values()))

@@ -240,7 +240,7 @@ def test_on_a_cpu_a_fine_occupancy_grid_may_be_the_peak() -> None:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_a_hash_grid_on_a_cpu_takes_what_the_formula_says() -> None:
     """Resident memory of a fresh process that takes a forward and a backward pass."""
-    levels, count = 4, 500_000
+    levels, count = 8, 300_000
     run = [sys.executable, str(Path(__file__).with_name("hash_grid_resident.py")), str(levels), str(count)]
     grown = int(subprocess.run(run, check=True, capture_output=True, text=True).stdout)
     numbers = replace(PAPER, hash_levels=levels, hidden=64)
