@@ -147,6 +147,7 @@ def use(folder: Path, device: str, steps: int, preset: str) -> dict[str, Any]:
     for stage, first in (("stage 1", 0), ("stage 2", numbers.steps - steps)):
         distillation = Distillation(model, *contexts, numbers, seed=0)
         distillation.step_number = first
+        distillation.occupancy.update(distillation.field)
         seconds = []
         for _ in range(steps):
             start = time.perf_counter()

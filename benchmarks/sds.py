@@ -118,6 +118,8 @@ def _begin(
     numbers = _numbers(preset, arguments)
     distillation = Distillation(model, *full_size.contexts(device), numbers, seed=0)
     distillation.step_number = int(STAGES[stage] * numbers.steps)
+    # That step may be none at which the grid is looked at; without a look everything counts as occupied.
+    distillation.occupancy.update(distillation.field)
     return distillation
 
 
