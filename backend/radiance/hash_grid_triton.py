@@ -23,119 +23,36 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from backend.radiance.grid_kernels import (
+    add_pair,
+    cell_along,
+    corner_entry,
+    corner_weight,
+    level_facts,
+    load_vector,
+    read_pair,
+)
+
 FEATURES = 2
 _BLOCK = 256
 
 
 @triton.jit
-def _level(scale_ptr, geometry_ptr, level):
-    """A level's facts, in the order of `HashGrid.geometry` after the scale."""
-    facts = geometry_ptr + level * 4
-    return (
-        tl.load(scale_ptr + level),
-        tl.load(facts),
-        tl.load(facts + 1),
-        tl.load(facts + 2),
-        tl.load(facts + 3),
-    )
-
-
-@triton.jit
-def corner_entry(cx, cy, cz, corner: tl.constexpr, resolution, size, offset, hashed):
-    """Table entry of one of the 8 corners at the lowest one (cx, cy, cz); see `hash_grid.entry_index`.
-
-    Without its two modulos: a hashed level's size is a power of two, and a dense one is overrun by less than
-    its size.
-    """
-    cx, cy, cz = cx + (corner & 1), cy + ((corner >> 1) & 1), cz + (corner >> 2)
-    mixed = cx.to(tl.uint32) ^ (cy.to(tl.uint32) * 2654435761) ^ (cz.to(tl.uint32) * 805459861)
-    plain = cx + (cy + cz * resolution) * resolution
-    plain = tl.where(plain >= size, plain - size, plain)
-    return tl.where(hashed != 0, mixed.to(tl.int32) & (size - 1), plain) + offset
-
-
-@triton.jit
 def _locate(x_ptr, row, inside, scale, resolution):
-    """Lowest corner and fraction of each point in a level; corners stay within the level's memory."""
-    px = tl.load(x_ptr + row * 3, mask=inside, other=0.0) * scale + 0.5
-    py = tl.load(x_ptr + row * 3 + 1, mask=inside, other=0.0) * scale + 0.5
-    pz = tl.load(x_ptr + row * 3 + 2, mask=inside, other=0.0) * scale + 0.5
-    ix, iy, iz = tl.floor(px), tl.floor(py), tl.floor(pz)
-    cx, cy, cz = ix.to(tl.int32), iy.to(tl.int32), iz.to(tl.int32)
-    last = resolution - 1
-    cx, cy, cz = _between(cx, last), _between(cy, last), _between(cz, last)
-    return cx, cy, cz, px - ix, py - iy, pz - iz
-
-
-@triton.jit
-def _between(corner, last):
-    return tl.minimum(tl.maximum(corner, 0), last)
-
-
-@triton.jit
-def _side(fraction, bit: tl.constexpr):
-    """Weight of one axis: the fraction for the upper corner, the rest for the lower."""
-    if bit:
-        return fraction
-    else:
-        return 1.0 - fraction
-
-
-@triton.jit
-def corner_weight(fx, fy, fz, vx, vy, vz, scale, corner: tl.constexpr, along: tl.constexpr):
-    """w_c, or its derivative along v."""
-    wx, wy, wz = _side(fx, corner & 1), _side(fy, (corner >> 1) & 1), _side(fz, corner >> 2)
-    if along:
-        sx: tl.constexpr = 1.0 if corner & 1 else -1.0
-        sy: tl.constexpr = 1.0 if (corner >> 1) & 1 else -1.0
-        sz: tl.constexpr = 1.0 if corner >> 2 else -1.0
-        return scale * (vx * sx * wy * wz + vy * sy * wx * wz + vz * sz * wx * wy)
-    else:
-        return wx * wy * wz
+    """Lowest corner and fraction of each point in a level."""
+    x, y, z = load_vector(x_ptr, row, inside)
+    cx, fx = cell_along(x, scale, resolution)
+    cy, fy = cell_along(y, scale, resolution)
+    cz, fz = cell_along(z, scale, resolution)
+    return cx, cy, cz, fx, fy, fz
 
 
 @triton.jit
 def _direction(v_ptr, row, inside, along: tl.constexpr):
     if along:
-        vx = tl.load(v_ptr + row * 3, mask=inside, other=0.0)
-        vy = tl.load(v_ptr + row * 3 + 1, mask=inside, other=0.0)
-        vz = tl.load(v_ptr + row * 3 + 2, mask=inside, other=0.0)
-        return vx, vy, vz
+        return load_vector(v_ptr, row, inside)
     else:
         return 0.0, 0.0, 0.0
-
-
-@triton.jit
-def read_pair(table_ptr, entry, inside, half: tl.constexpr):
-    """Both features of a table entry by one load: two float16 as an int32, or two float32 as an int64."""
-    if half:
-        bits = tl.load(table_ptr + entry, mask=inside, other=0)
-        low = (bits & 0xFFFF).to(tl.uint16).to(tl.float16, bitcast=True)
-        high = ((bits >> 16) & 0xFFFF).to(tl.uint16).to(tl.float16, bitcast=True)
-        return low.to(tl.float32), high.to(tl.float32)
-    else:
-        bits = tl.load(table_ptr + entry, mask=inside, other=0)
-        low = (bits & 0xFFFFFFFF).to(tl.uint32).to(tl.float32, bitcast=True)
-        high = ((bits >> 32) & 0xFFFFFFFF).to(tl.uint32).to(tl.float32, bitcast=True)
-        return low, high
-
-
-@triton.jit
-def add_pair(gradient_ptr, entry, a, b, inside, vector: tl.constexpr):
-    """Adds to both features of a table entry: one instruction where the card has it (Hopper and later)."""
-    place = gradient_ptr + entry * 2
-    if vector:
-        tl.inline_asm_elementwise(
-            "{ .reg .pred p; setp.ne.b32 p, $4, 0; @p red.global.add.v2.f32 [$1], {$2, $3}; mov.b32 $0, 0; }",
-            "=r,l,f,f,r",
-            [place.to(tl.int64), a, b, inside.to(tl.int32)],
-            dtype=tl.int32,
-            is_pure=False,
-            pack=1,
-        )
-    else:
-        tl.atomic_add(place, a, mask=inside, sem="relaxed")
-        tl.atomic_add(place + 1, b, mask=inside, sem="relaxed")
 
 
 @triton.jit
@@ -146,7 +63,7 @@ def _gather_kernel(
     level = tl.program_id(1)
     row = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
     inside = row < count
-    scale, resolution, size, offset, hashed = _level(scale_ptr, geometry_ptr, level)
+    scale, resolution, size, offset, hashed = level_facts(scale_ptr, geometry_ptr, level)
     cx, cy, cz, fx, fy, fz = _locate(x_ptr, row, inside, scale, resolution)
     vx, vy, vz = _direction(v_ptr, row, inside, along)
     y0 = tl.zeros([block], tl.float32)
@@ -169,7 +86,7 @@ def _scatter_kernel(
     level = tl.program_id(1)
     row = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
     inside = row < count
-    scale, resolution, size, offset, hashed = _level(scale_ptr, geometry_ptr, level)
+    scale, resolution, size, offset, hashed = level_facts(scale_ptr, geometry_ptr, level)
     cx, cy, cz, fx, fy, fz = _locate(x_ptr, row, inside, scale, resolution)
     vx, vy, vz = _direction(v_ptr, row, inside, along)
     g0 = tl.load(g_ptr + row * width + level * 2, mask=inside, other=0.0)
@@ -200,7 +117,7 @@ def _pull_back_kernel(
     dy = tl.zeros([block], tl.float32)
     dz = tl.zeros([block], tl.float32)
     for level in range(levels):
-        scale, resolution, size, offset, hashed = _level(scale_ptr, geometry_ptr, level)
+        scale, resolution, size, offset, hashed = level_facts(scale_ptr, geometry_ptr, level)
         cx, cy, cz, fx, fy, fz = _locate(x_ptr, row, inside, scale, resolution)
         g0 = tl.load(g_ptr + row * width + level * 2, mask=inside, other=0.0)
         g1 = tl.load(g_ptr + row * width + level * 2 + 1, mask=inside, other=0.0)

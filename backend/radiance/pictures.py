@@ -47,7 +47,7 @@ class Pictures:
     light: Light
     normals: str
     normal_step: float
-    _marched: dict[int, Marched] = field(default_factory=dict)
+    _marched: dict[int, Marched] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def rays(self) -> int:

@@ -60,13 +60,20 @@ def sums_kernel(
 
 
 @triton.jit
-def _totals(partial_ptr, sample, channel, mine, channels, splits, split_wide: tl.constexpr):
+def _group(
+    partial_ptr, channels, splits, group: tl.constexpr, split_wide: tl.constexpr, group_wide: tl.constexpr
+):
+    """This program's sample and channels (of a group), which of these exist, and both of their sums."""
+    number, sample = tl.program_id(0), tl.program_id(1)
+    inner = tl.arange(0, group_wide)
+    mine = inner < group
+    channel = number * group + inner
     split = tl.arange(0, split_wide)
     place = (sample * splits + split[:, None]) * 2 * channels + channel[None, :]
     mask = (split < splits)[:, None] & mine[None, :]
     first = tl.sum(tl.load(partial_ptr + place, mask=mask, other=0.0), 0)
     second = tl.sum(tl.load(partial_ptr + place + channels, mask=mask, other=0.0), 0)
-    return first, second
+    return number, sample, channel, mine, first, second
 
 
 @triton.jit
@@ -76,11 +83,9 @@ def factors_kernel(
     has_bias: tl.constexpr, split_wide: tl.constexpr, group_wide: tl.constexpr,
 ):  # fmt: skip
     """Sums to a, s (factors: (B, 2, C)) and the group's mean and 1/std (moments: (B, groups, 2))."""
-    number, sample = tl.program_id(0), tl.program_id(1)
-    inner = tl.arange(0, group_wide)
-    mine = inner < group
-    channel = number * group + inner
-    first, second = _totals(partial_ptr, sample, channel, mine, channels, splits, split_wide)
+    number, sample, channel, mine, first, second = _group(
+        partial_ptr, channels, splits, group, split_wide, group_wide
+    )
     bias = tl.zeros([group_wide], tl.float32)
     if has_bias:
         bias = tl.load(bias_ptr + sample * bias_stride + channel, mask=mine, other=0.0).to(tl.float32)
@@ -106,11 +111,9 @@ def back_factors_kernel(
     group: tl.constexpr, has_bias: tl.constexpr, split_wide: tl.constexpr, group_wide: tl.constexpr,
 ):  # fmt: skip
     """Sums of dz and dz x to p, q (back: (B, 2, C))."""
-    number, sample = tl.program_id(0), tl.program_id(1)
-    inner = tl.arange(0, group_wide)
-    mine = inner < group
-    channel = number * group + inner
-    first, second = _totals(partial_ptr, sample, channel, mine, channels, splits, split_wide)
+    number, sample, channel, mine, first, second = _group(
+        partial_ptr, channels, splits, group, split_wide, group_wide
+    )
     moment = moments_ptr + (sample * tl.num_programs(0) + number) * 2
     mean, rstd = tl.load(moment), tl.load(moment + 1)
     centre = tl.zeros([group_wide], tl.float32) - mean

@@ -48,12 +48,19 @@ def composite_forward(
 
 
 @triton.jit
-def _push(d_red, d_green, d_blue, d_opacity, extra_ptr, red, green, blue, row, active, extra: tl.constexpr):
-    """g_i: what the loss gains by a sample's weight."""
+def _push(
+    density_ptr, colour_ptr, d_weight_ptr, d_red, d_green, d_blue, d_opacity, length, row, active,
+    extra: tl.constexpr,
+):  # fmt: skip
+    """exp(-tau_i), and g_i: what the loss gains by a sample's weight."""
+    passed = tl.exp(-length * tl.load(density_ptr + row, mask=active, other=0.0))
+    red = tl.load(colour_ptr + row * 3, mask=active, other=0.0)
+    green = tl.load(colour_ptr + row * 3 + 1, mask=active, other=0.0)
+    blue = tl.load(colour_ptr + row * 3 + 2, mask=active, other=0.0)
     g = d_red * red + d_green * green + d_blue * blue + d_opacity
     if extra:
-        g += tl.load(extra_ptr + row, mask=active, other=0.0)
-    return g
+        g += tl.load(d_weight_ptr + row, mask=active, other=0.0)
+    return passed, g
 
 
 @triton.jit
@@ -76,22 +83,38 @@ def composite_backward(
     for j in range(longest):
         active = j < live
         row = first + j
-        passed = tl.exp(-length * tl.load(density_ptr + row, mask=active, other=0.0))
-        red = tl.load(colour_ptr + row * 3, mask=active, other=0.0)
-        green = tl.load(colour_ptr + row * 3 + 1, mask=active, other=0.0)
-        blue = tl.load(colour_ptr + row * 3 + 2, mask=active, other=0.0)
-        g = _push(d_red, d_green, d_blue, d_opacity, d_weight_ptr, red, green, blue, row, active, extra)
+        passed, g = _push(
+            density_ptr,
+            colour_ptr,
+            d_weight_ptr,
+            d_red,
+            d_green,
+            d_blue,
+            d_opacity,
+            length,
+            row,
+            active,
+            extra,
+        )
         behind += light * (1.0 - passed) * g
         light = light * passed
     light = tl.zeros([block], tl.float32) + 1.0
     for j in range(longest):
         active = j < live
         row = first + j
-        passed = tl.exp(-length * tl.load(density_ptr + row, mask=active, other=0.0))
-        red = tl.load(colour_ptr + row * 3, mask=active, other=0.0)
-        green = tl.load(colour_ptr + row * 3 + 1, mask=active, other=0.0)
-        blue = tl.load(colour_ptr + row * 3 + 2, mask=active, other=0.0)
-        g = _push(d_red, d_green, d_blue, d_opacity, d_weight_ptr, red, green, blue, row, active, extra)
+        passed, g = _push(
+            density_ptr,
+            colour_ptr,
+            d_weight_ptr,
+            d_red,
+            d_green,
+            d_blue,
+            d_opacity,
+            length,
+            row,
+            active,
+            extra,
+        )
         weight = light * (1.0 - passed)
         light = light * passed
         behind -= weight * g

@@ -12,7 +12,7 @@ import triton
 from torch import Tensor, nn
 
 from backend.radiance.field import RadianceField
-from backend.radiance.fused import field_kernels as kernels
+from backend.radiance.fused import backward_kernels, forward_kernels
 from backend.radiance.fused.marching import Marched
 from backend.radiance.hash_grid import HashGrid
 from backend.radiance.hash_grid_triton import adds_pairs, as_pairs
@@ -68,10 +68,10 @@ def at_points(field: RadianceField, x: Tensor, want_colour: bool) -> tuple[Tenso
     density = torch.empty(count, device=x.device)
     colour = torch.empty((count, 3) if want_colour else (0, 3), device=x.device)
     if count:
-        kernels.field_forward[(triton.cdiv(count, _BLOCK),)](
+        forward_kernels.field_forward[(triton.cdiv(count, _BLOCK),)](
             x, x, x, x, *scene.arguments(_parameters(field)), density, colour, x, x,
             count, *scene.sizes, 0, *scene.numbers, 0.0, 0.0,
-            points=True, want_colour=want_colour, want_gradient=False, half=True,
+            points=True, want_colour=want_colour, want_gradient=False,
             lp=scene.padded_levels, hp=scene.padded_hidden, tile_width=0, block=_BLOCK, num_warps=_WARPS,
         )  # fmt: skip
     return density, colour
@@ -137,11 +137,11 @@ class _Evaluate(torch.autograd.Function):
         live = torch.zeros(rays, dtype=torch.int32, device=device)
         arguments = scene.arguments((table, density1, density2, colour1, colour2))
         if count:
-            kernels.field_forward[(triton.cdiv(rays, _BLOCK),)](
+            forward_kernels.field_forward[(triton.cdiv(rays, _BLOCK),)](
                 marched.origins, marched.directions, marched.t, marched.first, *arguments,
                 density, colour, gradient, live,
                 rays, *scene.sizes, marched.width, *scene.numbers, marched.length, early_stop,
-                points=False, want_colour=True, want_gradient=want_gradient, half=True,
+                points=False, want_colour=True, want_gradient=want_gradient,
                 lp=scene.padded_levels, hp=scene.padded_hidden, tile_width=_tile_width(marched), block=_BLOCK,
                 num_warps=_WARPS,
             )  # fmt: skip
@@ -163,13 +163,13 @@ class _Evaluate(torch.autograd.Function):
             places = (marched.origins, marched.directions, marched.t, marched.ray, marched.first, live)
             features = torch.empty(scene.levels, count, dtype=torch.int32, device=device)
             pull = torch.empty_like(features) if ctx.want_gradient else features
-            kernels.networks_backward[(min(triton.cdiv(count, _BLOCK), _programs(device)),)](
+            backward_kernels.networks_backward[(min(triton.cdiv(count, _BLOCK), _programs(device)),)](
                 *places, pairs, scales, geometry, *networks, d_density, d_colour, d_gradient, features, pull,
                 *d_networks, count, *scene.sizes, *scene.numbers,
-                with_gradient=ctx.want_gradient, half=True, exact=not live.is_cuda,
+                with_gradient=ctx.want_gradient, exact=not live.is_cuda,
                 lp=scene.padded_levels, hp=scene.padded_hidden, block=_BLOCK, num_warps=_WARPS,
             )  # fmt: skip
-            kernels.table_backward[(triton.cdiv(count, _SCATTER_BLOCK), scene.levels)](
+            backward_kernels.table_backward[(triton.cdiv(count, _SCATTER_BLOCK), scene.levels)](
                 *places, scales, geometry, d_gradient, features, pull, d_table,
                 count, scene.numbers[0], scene.numbers[2],
                 with_gradient=ctx.want_gradient, vector=adds_pairs(device), block=_SCATTER_BLOCK,

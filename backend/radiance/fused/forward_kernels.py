@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# mypy: allow-untyped-defs, allow-untyped-calls
+# (what @triton.jit compiles has Triton's types, not Python's)
+"""Hash grid and both networks of a field in one kernel; the way back is in backward_kernels.py.
+
+A program has a tile of rays and takes their samples front to back, one of each ray at a time, so that a tile
+ends when no ray of it sees further. For a sample at x, with features f of the grid (L levels of 2, held as
+two matrices: first and second feature of each level), and an h for each of the two networks:
+
+    h = relu(f W1)    n = h · w_density    density = m softplus(s n + blob(|x|))    colour = sigmoid(h W2)
+
+The direction in which the density grows is that of g = s dn/dx + blob'(|x|) x / |x|. Its derivative along v
+is a forward derivative, so the backward pass of a loss on g needs no second pass over the networks: with
+f' = the features' derivative along v, the loss is linear in h' = f' W1 where h > 0.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from backend.radiance.fused.field_parts import (
+    all_levels,
+    cell,
+    first_layer,
+    hidden_units,
+    last_layer,
+    sigmoid,
+)
+from backend.radiance.grid_kernels import corner_entry, corner_weight, load_vector, read_pair
+
+
+@triton.jit
+def _ray_of(lane, tile, rays, width, tile_width: tl.constexpr, block: tl.constexpr):
+    """The tile's rays: a rectangle of the picture if `width` (its pixels a row) is given, else a run."""
+    if tile_width > 0:
+        height: tl.constexpr = block // tile_width
+        across = width // tile_width
+        row = (tile // across) * height + lane // tile_width
+        return row * width + (tile % across) * tile_width + lane % tile_width
+    else:
+        return tile * block + lane
+
+
+@triton.jit
+def _softplus(x):
+    return tl.maximum(x, 0.0) + tl.log(1.0 + tl.exp(-tl.abs(x)))
+
+
+@triton.jit
+def _store_vector(base_ptr, row, a, b, c, inside):
+    tl.store(base_ptr + row * 3, a, mask=inside)
+    tl.store(base_ptr + row * 3 + 1, b, mask=inside)
+    tl.store(base_ptr + row * 3 + 2, c, mask=inside)
+
+
+@triton.jit
+def field_forward(
+    origin_ptr, direction_ptr, t_ptr, first_ptr, table_ptr, scale_ptr, geometry_ptr,
+    density1_ptr, density2_ptr, colour1_ptr, colour2_ptr,
+    out_density_ptr, out_colour_ptr, out_gradient_ptr, live_ptr,
+    rays, levels, hidden, width,
+    bound, multiplier, sharpness, blob_scale, blob_radius, length, stop,
+    points: tl.constexpr, want_colour: tl.constexpr, want_gradient: tl.constexpr,
+    lp: tl.constexpr, hp: tl.constexpr, tile_width: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    """points: the origins are the samples; else a ray has those from first[ray] to first[ray + 1]."""
+    lane = tl.arange(0, block)
+    ray = _ray_of(lane, tl.program_id(0), rays, width, tile_width, block)
+    known = ray < rays
+    ox, oy, oz = load_vector(origin_ptr, ray, known)
+    if points:
+        first = ray
+        count = tl.where(known, 1, 0)
+        dx, dy, dz = ox, oy, oz
+    else:
+        first = tl.load(first_ptr + ray, mask=known, other=0)
+        count = tl.load(first_ptr + ray + 1, mask=known, other=0) - first
+        dx, dy, dz = load_vector(direction_ptr, ray, known)
+    scale, resolution, size, offset, hashed, exists = all_levels(scale_ptr, geometry_ptr, levels, lp)
+    w_a = first_layer(density1_ptr, 0, levels, hidden, lp, hp)
+    w_b = first_layer(density1_ptr, 1, levels, hidden, lp, hp)
+    w_density = last_layer(density2_ptr, 0, hidden, hp)
+
+    depth = tl.zeros([block], tl.float32)
+    live = tl.zeros([block], tl.int32)
+    j = 0
+    longest = tl.max(count, 0)
+    while j < longest:
+        active = j < count
+        row = first + j
+        if points:
+            x, y, z = ox, oy, oz
+        else:
+            t = tl.load(t_ptr + row, mask=active, other=0.0)
+            x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
+        cx, fx = cell(x * (0.5 / bound) + 0.5, scale, resolution)
+        cy, fy = cell(y * (0.5 / bound) + 0.5, scale, resolution)
+        cz, fz = cell(z * (0.5 / bound) + 0.5, scale, resolution)
+        inside = active[:, None] & exists
+        f_a = tl.zeros([block, lp], tl.float32)
+        f_b = tl.zeros([block, lp], tl.float32)
+        if want_gradient:
+            ax, ay, az = f_a, f_a, f_a
+            bx, by, bz = f_b, f_b, f_b
+        for corner in tl.static_range(8):
+            entry = corner_entry(cx, cy, cz, corner, resolution, size, offset, hashed)
+            a, b = read_pair(table_ptr, entry, inside, True)
+            weight = corner_weight(fx, fy, fz, 0.0, 0.0, 0.0, scale, corner, False)
+            f_a += weight * a
+            f_b += weight * b
+            if want_gradient:
+                slope = corner_weight(fx, fy, fz, 1.0, 0.0, 0.0, scale, corner, True)
+                ax += slope * a
+                bx += slope * b
+                slope = corner_weight(fx, fy, fz, 0.0, 1.0, 0.0, scale, corner, True)
+                ay += slope * a
+                by += slope * b
+                slope = corner_weight(fx, fy, fz, 0.0, 0.0, 1.0, scale, corner, True)
+                az += slope * a
+                bz += slope * b
+        h = hidden_units(f_a, f_b, w_a, w_b)
+        radius = tl.sqrt(tl.maximum(x * x + y * y + z * z, 1e-12))
+        argument = sharpness * tl.sum(h * w_density, 1) + blob_scale * (1.0 - radius / blob_radius)
+        density = tl.where(radius <= bound, multiplier * _softplus(argument), 0.0)
+        tl.store(out_density_ptr + row, density, mask=active)
+        if want_gradient:
+            pull = tl.where(h > 0, w_density, 0.0)
+            g_a = tl.dot(pull, tl.trans(w_a))
+            g_b = tl.dot(pull, tl.trans(w_b))
+            rate = sharpness * 0.5 / bound
+            blob = blob_scale / (blob_radius * radius)
+            gx = rate * tl.sum(g_a * ax + g_b * bx, 1) - blob * x
+            gy = rate * tl.sum(g_a * ay + g_b * by, 1) - blob * y
+            gz = rate * tl.sum(g_a * az + g_b * bz, 1) - blob * z
+            _store_vector(out_gradient_ptr, row, gx, gy, gz, active)
+        if want_colour:
+            h = hidden_units(
+                f_a, f_b,
+                first_layer(colour1_ptr, 0, levels, hidden, lp, hp),
+                first_layer(colour1_ptr, 1, levels, hidden, lp, hp),
+            )  # fmt: skip
+            red = sigmoid(tl.sum(h * last_layer(colour2_ptr, 0, hidden, hp), 1))
+            green = sigmoid(tl.sum(h * last_layer(colour2_ptr, 1, hidden, hp), 1))
+            blue = sigmoid(tl.sum(h * last_layer(colour2_ptr, 2, hidden, hp), 1))
+            _store_vector(out_colour_ptr, row, red, green, blue, active)
+        live = tl.where(active, j + 1, live)
+        depth += tl.where(active, density * length, 0.0)
+        count = tl.where(tl.exp(-depth) >= stop, count, 0)
+        longest = tl.max(count, 0)
+        j += 1
+    if not points:
+        tl.store(live_ptr + ray, live, mask=known)
