@@ -120,17 +120,22 @@ def draw_noise(model: MultiViewDiffusion, seed: int, objects: int = 1) -> Tensor
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(model.device)
 
 
-@torch.no_grad()
 def before_grey(model: MultiViewDiffusion, noise: Tensor, level: float = 0.5) -> Tensor:
-    """Noise (B, C, h, w) as it would be had it been added to plain grey pictures of brightness `level`, 0..1.
+    """`before_colour` for grey of brightness `level`, 0..1."""
+    return before_colour(model, noise, (level, level, level))
+
+
+@torch.no_grad()
+def before_colour(model: MultiViewDiffusion, noise: Tensor, colour: tuple[float, float, float]) -> Tensor:
+    """Noise (B, C, h, w) as it would be had it been added to plain pictures of `colour`, its values 0..1.
 
     The schedule leaves a little of a picture in the last step's noise, sqrt(alpha_bar_T) of it, and from the
     noise's mean the model reads which background there is: with plain noise one of any colour. Shapes stay
     mostly as they are.
     """
     views, side = model.config.views, model.config.image_size
-    grey = torch.full((1, side, side, 3), level, device=noise.device)
-    picture = model.encode_images(grey).mean(dim=(2, 3), keepdim=True)
+    plain = noise.new_tensor(colour).expand(1, side, side, 3).contiguous()
+    picture = model.encode_images(plain).mean(dim=(2, 3), keepdim=True)
     objects = noise.unflatten(0, (-1, views))
     centred = (objects - objects.mean(dim=(1, 3, 4), keepdim=True)).flatten(0, 1)
     last = torch.full((len(noise),), len(model.schedule) - 1, device=noise.device)

@@ -11,16 +11,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from backend.cameras import conditioning, distance_for, orbit_views
-from backend.diffusion.sampler import Sampler, decode, draw_noise
+from backend.diffusion.sampler import Sampler, before_colour, decode, draw_noise
 from backend.start.fitting import CutOuts, fit
 from backend.start.foreground import cut_out
 from backend.start.visual_hull import inside_hull
 
 if TYPE_CHECKING:
-    from backend.diffusion.model import MultiViewDiffusion
     from backend.distillation import Distillation
 
 log = logging.getLogger(__name__)
@@ -74,18 +72,3 @@ def _agree(cut_outs: CutOuts, bound: float) -> bool:
     nodes = torch.linspace(-bound, bound, HULL_NODES, device=cut_outs.alpha.device)
     points = torch.cartesian_prod(nodes, nodes, nodes)
     return bool(inside_hull(points, cut_outs.alpha, cut_outs.views.c2w, cut_outs.views.fov).any())
-
-
-@torch.no_grad()
-def before_colour(model: MultiViewDiffusion, noise: Tensor, colour: tuple[float, float, float]) -> Tensor:
-    """Noise (B, C, h, w) as if it had been added to plain pictures of `colour`, each of its values 0..1.
-
-    As `before_grey` of the sampler: from the mean of the noise the model reads what the background is.
-    """
-    side = model.config.image_size
-    plain = noise.new_tensor(colour).expand(1, side, side, 3)
-    picture = model.encode_images(plain).mean(dim=(2, 3), keepdim=True)
-    objects = noise.unflatten(0, (-1, model.config.views))
-    centred = (objects - objects.mean(dim=(1, 3, 4), keepdim=True)).flatten(0, 1)
-    last = torch.full((len(noise),), len(model.schedule) - 1, device=noise.device)
-    return model.schedule.add_noise(picture, centred, last)
