@@ -3,9 +3,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from benchmarks.stopwatch import Stopwatch
+
+
+def describe(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    """What every result begins with: the device, PyTorch, the precision, and the ceilings measured now."""
+    return {
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "torch": torch.__version__,
+        "dtype": str(dtype),
+        "matmul_tflops": matmul_flops(device, dtype) / 1e12,
+        "copy_gb_s": copy_bytes(device) / 1e9,
+    }
 
 
 def matmul_flops(device: torch.device, dtype: torch.dtype) -> float:

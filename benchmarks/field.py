@@ -23,9 +23,10 @@ from backend.cameras import orbit_views, rays
 from backend.devices import pick_device
 from backend.radiance.hash_grid import HashGrid
 from backend.radiance.occupancy import OccupancyGrid
+from backend.radiance.rendering import render
 from backend.recipe import make_field
 from backend.settings import PRESETS
-from benchmarks.ceilings import copy_bytes
+from benchmarks.ceilings import describe
 from benchmarks.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def main() -> int:
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     device = pick_device(arguments.device)
-    found: dict[str, Any] = {"copy_gb_s": copy_bytes(device) / 1e9}
+    found = describe(device, torch.float32)
     found["encodings"] = encodings(device, arguments.points, arguments.repeats)
     found["render"] = {
         f"{views} x {size}²": rendering(device, views, size, arguments.repeats)
@@ -83,8 +84,6 @@ def rendering(device: torch.device, views: int, size: int, repeats: int) -> dict
     cameras = orbit_views(views, 15.0, 2.2, 49.0, device)
     origins, directions = (part.reshape(-1, 3) for part in rays(cameras.c2w, cameras.fov, size, size))
     jitter = torch.rand(len(origins), device=device)
-    from backend.radiance.rendering import render
-
     results: dict[str, Any] = {"occupancy_ms": _median(device, lambda: occupancy.update(field), repeats)}
     for normals in ("none", "analytic"):
 
@@ -95,9 +94,9 @@ def rendering(device: torch.device, views: int, size: int, repeats: int) -> dict
             )  # fmt: skip
             if backward:
                 loss = seen.rgb.square().sum()
-                (
-                    loss if seen.normals is None else loss + (seen.weights * seen.normals[:, 0]).sum()
-                ).backward()
+                if seen.normals is not None:
+                    loss = loss + (seen.weights * seen.normals[:, 0]).sum()
+                loss.backward()
             return seen
 
         forward = _median(device, lambda: once(backward=False), repeats)

@@ -19,7 +19,7 @@ from backend.devices import pick_device, pick_dtype
 from backend.diffusion.fast.graphs import Graphed
 from backend.diffusion.model import MultiViewDiffusion
 from benchmarks import full_size
-from benchmarks.ceilings import copy_bytes, matmul_flops
+from benchmarks.ceilings import describe
 from benchmarks.counted import CountedFlops
 from benchmarks.stopwatch import Stopwatch
 
@@ -36,13 +36,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     device = pick_device(arguments.device)
     dtype = pick_dtype(device, 256, arguments.precision)
-    result: dict[str, Any] = {
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-        "torch": torch.__version__,
-        "dtype": str(dtype),
-        "matmul_tflops": matmul_flops(device, dtype) / 1e12,
-        "copy_gb_s": copy_bytes(device) / 1e9,
-    }
+    result: dict[str, Any] = describe(device, dtype)
     stock = full_size.build(device, dtype, arguments.tiny)
     expected: dict[str, tuple[Tensor, ...]] = {}
     _measure("stock", stock, result, expected, arguments)

@@ -26,7 +26,7 @@ from backend.distillation import Distillation
 from backend.radiance.pictures import Pictures
 from backend.settings import PRESETS, Numbers
 from benchmarks import full_size
-from benchmarks.ceilings import copy_bytes, matmul_flops
+from benchmarks.ceilings import describe
 from benchmarks.counted import CountedFlops
 from benchmarks.stopwatch import Stopwatch
 
@@ -44,13 +44,7 @@ def main() -> int:
     device = pick_device(arguments.device)
     dtype = pick_dtype(device, 256, arguments.precision)
     model = full_size.build(device, dtype, arguments.tiny)
-    result: dict[str, Any] = {
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-        "torch": torch.__version__,
-        "dtype": str(dtype),
-        "matmul_tflops": matmul_flops(device, dtype) / 1e12,
-        "copy_gb_s": copy_bytes(device) / 1e9,
-    }
+    result: dict[str, Any] = describe(device, dtype)
     works = [(preset, stage) for preset in arguments.preset for stage in arguments.stage]
     # Counted first: captures repeat the work, and our own kernels do not count.
     flops = {work: count(_begin(model, *work, arguments, device)) for work in works}
