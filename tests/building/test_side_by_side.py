@@ -108,6 +108,8 @@ side_by_side.run([Task(n, (sys.executable, "-c", {code!r}, n)) for n in ("one", 
         stderr=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        # A runner's background jobs ignore it, and hand that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     until = time.monotonic() + 30
     while not all((tmp_path / name).exists() for name in ("one", "two")) and time.monotonic() < until:
