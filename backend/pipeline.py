@@ -108,7 +108,6 @@ def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, str, 
     from backend.diffusion.storage import load
     from backend.distillation import Distillation
     from backend.memory.planning import plan
-    from backend.recipe import kind_of_encoding
 
     device = pick_device(settings.device)
     make_current(device)
@@ -119,7 +118,7 @@ def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, str, 
     dtype = pick_dtype(device, config.image_size, settings.precision)
     fit = plan(folder, config.image_size, asked, device, dtype)
     notes = tuple(fit.sentences)
-    if device.type == "cpu" and kind_of_encoding(fit.numbers, device) == "hash":
+    if device.type == "cpu" and fit.numbers.encoding_on(device.type) == "hash":
         notes += ("This recipe is made for a GPU: on a processor a step takes minutes.",)
     for sentence in notes:
         log.warning("%s", sentence)

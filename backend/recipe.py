@@ -60,18 +60,11 @@ def view_ranges(numbers: Numbers, config: ModelConfig) -> ViewRanges:
     )
 
 
-def kind_of_encoding(numbers: Numbers, device: torch.device) -> str:
-    """ "hash" or "dense". On a CPU ATen's `grid_sample` beats any hash grid."""
-    if numbers.encoding != "auto":
-        return numbers.encoding
-    return "dense" if device.type == "cpu" else "hash"
-
-
 def kind_of_normals(numbers: Numbers, device: torch.device) -> str:
     """ "none", "analytic" or "finite". Raises UserError for what this PyTorch can't do."""
     if not numbers.needs_normals:
         return "none"
-    hashed = kind_of_encoding(numbers, device) == "hash"
+    hashed = numbers.encoding_on(device.type) == "hash"
     if numbers.normals == "analytic" and not (hashed or differentiates_twice()):
         raise UserError(
             "This PyTorch can't train analytic normals on dense grids."
@@ -86,7 +79,7 @@ def make_field(numbers: Numbers, bound: float, device: torch.device, seed: int) 
     """A fresh field on the device. Its weights are drawn on the CPU: a seed means the same everywhere."""
     start = torch.Generator().manual_seed(seed)
     encoding: Encoding
-    if kind_of_encoding(numbers, device) == "dense":
+    if numbers.encoding_on(device.type) == "dense":
         encoding = DenseGrid(generator=start)
     else:
         encoding = HashGrid(

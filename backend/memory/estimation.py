@@ -16,7 +16,6 @@ from backend.memory.facts import ModelFacts
 from backend.memory.rendering import (
     RAY_BYTES,
     Kernels,
-    encoding_of,
     found_bytes,
     is_fused,
     look_bytes,
@@ -123,7 +122,7 @@ def stages(numbers: Numbers) -> list[tuple[int, int]]:
 
 def field_parameters(numbers: Numbers, device_type: str) -> int:
     """Numbers in the encoding; the networks behind it are a few thousand."""
-    if encoding_of(numbers, device_type) == "dense":
+    if numbers.encoding_on(device_type) == "dense":
         return 4 * sum(nodes**3 for nodes in (8, 16, 32, 64))
     growth = (numbers.hash_finest / numbers.hash_base) ** (1 / max(1, numbers.hash_levels - 1))
     sizes = (

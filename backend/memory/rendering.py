@@ -68,17 +68,10 @@ def seen_share(numbers: Numbers) -> float:
     return min(1.0, 0.78 * (0.5 + 4.5 / numbers.occupancy_resolution) ** 3)
 
 
-def encoding_of(numbers: Numbers, device_type: str) -> str:
-    """ "hash" or "dense": what "auto" means depends on the device."""
-    if numbers.encoding != "auto":
-        return numbers.encoding
-    return "dense" if device_type == "cpu" else "hash"
-
-
 def is_fused(numbers: Numbers, device_type: str, kernels: Kernels) -> bool:
     """Whether the field's kernels render these numbers (backend.radiance.fused.field.suits)."""
     plain = numbers.network_bias == "no" and not (numbers.needs_normals and numbers.normals == "finite")
-    return kernels == "field" and plain and encoding_of(numbers, device_type) == "hash"
+    return kernels == "field" and plain and numbers.encoding_on(device_type) == "hash"
 
 
 def found_bytes(rays: int, numbers: Numbers, device_type: str, kernels: Kernels) -> int:
@@ -144,7 +137,7 @@ def kept_bytes(numbers: Numbers, kind: str) -> float:
 
 
 def _kind(numbers: Numbers, device_type: str, kernels: Kernels) -> str:
-    kind = encoding_of(numbers, device_type)
+    kind = numbers.encoding_on(device_type)
     return "triton" if kind == "hash" and kernels != "none" else kind
 
 

@@ -166,6 +166,12 @@ class Numbers:
             if pair is not None and pair[0] > pair[1]:
                 raise UserError(f"{name} is {pair[0]:g} to {pair[1]:g}: the lowest value comes first.")
 
+    def encoding_on(self, device_type: str) -> str:
+        """ "hash" or "dense" on "cpu", "cuda" or "mps". On a CPU ATen's `grid_sample` beats any hash grid."""
+        if self.encoding != "auto":
+            return self.encoding
+        return "dense" if device_type == "cpu" else "hash"
+
     @property
     def needs_normals(self) -> bool:
         """Whether a light or a loss asks for the surface's direction."""

@@ -12,7 +12,6 @@ from backend.radiance.dense_grid import DenseGrid
 from backend.radiance.hash_grid import HashGrid
 from backend.recipe import (
     Stage,
-    kind_of_encoding,
     kind_of_normals,
     make_background,
     make_field,
@@ -59,8 +58,8 @@ def test_cameras_are_the_models_unless_given() -> None:
 def test_auto_means_what_the_device_is_good_at() -> None:
     auto = replace(SHADED, encoding="auto", normals="auto")
     cuda = torch.device("cuda")
-    assert (kind_of_encoding(auto, CPU), kind_of_normals(auto, CPU)) == ("dense", "finite")
-    assert (kind_of_encoding(auto, cuda), kind_of_normals(auto, cuda)) == ("hash", "analytic")
+    assert (auto.encoding_on(CPU.type), kind_of_normals(auto, CPU)) == ("dense", "finite")
+    assert (auto.encoding_on(cuda.type), kind_of_normals(auto, cuda)) == ("hash", "analytic")
     assert kind_of_normals(PAPER, cuda) == "none"
 
 
