@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import torch
@@ -14,6 +15,7 @@ from backend.diffusion.config import ModelConfig
 from backend.diffusion.fast.graphs import Graphed
 from backend.diffusion.schedule import NoiseSchedule
 from backend.diffusion.text import TextEncoder
+from backend.kernel_switch import kernels_allowed
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -89,7 +91,8 @@ class MultiViewDiffusion:
         """Makes frozen UNet and autoencoder fast on CUDA, in place: fused channels-last modules, CUDA graphs.
 
         For use, not for training. Elsewhere than on CUDA it only freezes; where Triton does not work, modules
-        stay stock. graphs: False where calls are too few to be worth a capture.
+        stay stock. graphs: False where calls are too few to be worth a capture. With
+        MVDREAM_KERNELS=off there is nothing of all that.
         """
         self.freeze()
         if self.device.type != "cuda":
@@ -102,8 +105,9 @@ class MultiViewDiffusion:
             if triton_serves(next(network.parameters())):
                 nn.Module.to(network, memory_format=torch.channels_last)  # type: ignore[call-overload]
                 fuse(network)
-        if graphs and torch.version.cuda:
-            self._graphs = {"unet": Graphed("UNet", self._run_unet), "vae": Graphed("encoder", self._run_vae)}
+        if graphs and torch.version.cuda and kernels_allowed():
+            unet, vae = _weakly(self._run_unet), _weakly(self._run_vae)
+            self._graphs = {"unet": Graphed("UNet", unet), "vae": Graphed("encoder", vae)}
         return self
 
     def release_graphs(self) -> None:
@@ -168,6 +172,11 @@ class MultiViewDiffusion:
         """Free the text encoder: once the prompts are encoded it is not needed any more."""
         self.text = None
 
+    def drop_image_decoder(self) -> None:
+        """Free the half of the autoencoder that makes images of latents."""
+        if self.vae is not None:
+            self.vae.decoder = self.vae.post_quant_conv = None  # type: ignore[assignment]
+
     def _run_unet(
         self, latents: Tensor, timesteps: Tensor, context: Tensor, camera: Tensor, key: int
     ) -> Tensor:
@@ -196,6 +205,18 @@ class MultiViewDiffusion:
         if part is None:
             raise ValueError(f"this model was loaded without its {name}")
         return part
+
+
+def _weakly(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The same method, not keeping its object: a model that its own graphs hold would be freed late."""
+    method_of = weakref.WeakMethod(method)
+
+    def call(*inputs: Tensor, key: Any = None) -> Tensor:
+        found = method_of()
+        assert found is not None, "the model is gone"
+        return found(*inputs, key=key)
+
+    return call
 
 
 def _type_of(part: nn.Module) -> torch.dtype:

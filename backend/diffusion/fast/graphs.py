@@ -11,11 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from backend.gpu_errors import is_crash, is_shortage
+
 Function = Callable[..., Tensor]
 
 log = logging.getLogger(__name__)
 
 _WARM_UPS = 2
+_PAUSE = 32
+"""Calls without a graph after memory was too short for one; each time twice as many."""
 
 
 class Graphed:
@@ -24,7 +28,7 @@ class Graphed:
     A graph belongs to the inputs' shapes and types, to `key`, and to whether the first input wants a
     gradient. It is captured when the same call comes a second time in a row, and one is kept: when the work
     changes for good, the old one's memory is freed, and calls in turns capture nothing. A capture that fails
-    is said once, and such calls are made without.
+    is said once, and such calls are made without: for good, or for a while if only memory was short.
     """
 
     def __init__(self, name: str, function: Function) -> None:
@@ -32,23 +36,24 @@ class Graphed:
         self._captured: _Captured | None = None
         self._last: Any = None
         self._hopeless: set[Any] = set()
+        self._pause, self._waiting = _PAUSE, 0
 
     def __call__(self, *inputs: Tensor, key: Any = None) -> Tensor:
         """function(*inputs, key=key); gradients go to the first input alone. The result is the caller's."""
-        if not inputs[0].is_cuda or torch.cuda.is_current_stream_capturing():
+        if not _can_capture(inputs[0]):
             return self._function(*inputs, key=key)
         with_gradient = torch.is_grad_enabled() and inputs[0].requires_grad
         call = (key, with_gradient, *((x.shape, x.stride(), x.dtype, x.device) for x in inputs))
         again, self._last = call == self._last, call
-        if self._captured is not None and self._captured.call == call:
-            captured = self._captured
-        elif again and call not in self._hopeless:
-            self.release()
-            if not self._capture(call, inputs, key, with_gradient):
+        captured = self._captured
+        if captured is None or captured.call != call:
+            if not again or not self._is_worth_trying(call):
                 return self._function(*inputs, key=key)
-            captured = self._captured  # type: ignore[assignment]
-        else:
-            return self._function(*inputs, key=key)
+            captured = None
+            self._drop()
+            captured = self._capture(call, inputs, key, with_gradient)
+            if captured is None:
+                return self._function(*inputs, key=key)
         if not with_gradient:
             return captured.forward(inputs)
         if captured.busy:
@@ -57,25 +62,62 @@ class Graphed:
         return _Replay.apply(inputs[0], captured, inputs[1:])
 
     def release(self) -> None:
-        """Frees the graph and its memory. One whose backward is still to come lives until then."""
+        """Frees the graph and its memory. One whose backward is still to come lives until then.
+
+        The next calls capture a new one, if only memory was short before.
+        """
+        self._drop()
+        self._pause, self._waiting = _PAUSE, 0
+
+    def _drop(self) -> None:
         if self._captured is not None:
+            # It may be on its way on the device.
+            _wait_for(self._captured.device)
             self._captured = None
             torch.cuda.empty_cache()
 
-    def _capture(self, call: Any, inputs: tuple[Tensor, ...], key: Any, with_gradient: bool) -> bool:
-        try:
-            self._captured = _Captured(lambda *x: self._function(*x, key=key), inputs, with_gradient, call)
-        except Exception as error:  # noqa: BLE001 - out of memory, or an operation no graph can hold
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            log.warning(
-                "The %s can't become a CUDA graph (%s); it runs without, more slowly.", self._name, reason
-            )
-        if self._captured is None:
-            # Outside of the handler: the error no longer holds the failed attempt's tensors.
-            self._hopeless.add(call)
-            torch.cuda.empty_cache()
+    def _is_worth_trying(self, call: Any) -> bool:
+        if call in self._hopeless:
             return False
-        return True
+        self._waiting = max(0, self._waiting - 1)
+        return not self._waiting
+
+    def _capture(
+        self, call: Any, inputs: tuple[Tensor, ...], key: Any, with_gradient: bool
+    ) -> _Captured | None:
+        try:
+            captured = _Captured(lambda *x: self._function(*x, key=key), inputs, with_gradient, call)
+        except Exception as error:
+            # Else memory was short, or no graph can hold an operation.
+            if is_crash(error):
+                raise
+            self._give_up(call, error)
+        else:
+            self._captured, self._pause = captured, _PAUSE
+            return captured
+        # Outside of the handler: the error no longer holds the failed attempt's tensors.
+        torch.cuda.empty_cache()
+        return None
+
+    def _give_up(self, call: Any, error: Exception) -> None:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if not is_shortage(error):
+            self._hopeless.add(call)
+            message = "The %s can't become a CUDA graph (%s); it runs without, more slowly."
+            log.warning(message, self._name, reason)
+            return
+        if self._pause == _PAUSE:
+            message = "Memory is short for a CUDA graph of the %s (%s); for now it runs without, more slowly."
+            log.warning(message, self._name, reason)
+        self._waiting, self._pause = self._pause + 1, 2 * self._pause
+
+
+def _can_capture(x: Tensor) -> bool:
+    return x.is_cuda and not torch.cuda.is_current_stream_capturing()
+
+
+def _wait_for(device: torch.device) -> None:
+    torch.cuda.synchronize(device)
 
 
 class _Captured:
@@ -84,7 +126,7 @@ class _Captured:
     def __init__(
         self, function: Function, inputs: tuple[Tensor, ...], with_gradient: bool, call: Any
     ) -> None:
-        self.call = call
+        self.call, self.device = call, inputs[0].device
         self._holder: weakref.ref[_Use] | None = None
         self._inputs = [x.detach().clone() for x in inputs]
         with torch.set_grad_enabled(with_gradient):
