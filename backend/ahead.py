@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Work beside what a GPU is still busy with, for results the CPU must know before it can go on.
+"""How far the CPU goes ahead of a GPU: far enough that the GPU never waits, and no further.
 
 Reading a number from a GPU waits for all that was asked of it before, in the same stream. In a stream of its
 own the little that the number depends on is done at once, so the CPU waits for that alone, and the GPU never
@@ -8,6 +8,7 @@ for the CPU.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -47,3 +48,26 @@ class Ahead:
         current.wait_stream(self._stream)
         for tensor in tensors:
             tensor.record_stream(current)
+
+
+class Leash:
+    """Keeps the CPU within a few steps of a CUDA device. Elsewhere this does nothing.
+
+    Memory that two streams used is free again only when the device has come so far: without a leash it piles
+    up, and progress is told, and a stop promised, that the device knows nothing of yet.
+    """
+
+    def __init__(self, device: torch.device, steps: int = 2) -> None:
+        self._device, self._steps = device, steps
+        self._ends: deque[torch.cuda.Event] = deque()
+
+    def step(self) -> None:
+        """To be called after a step was asked for. Waits for the end of the one `steps` before it."""
+        if self._device.type != "cuda":
+            return
+        # Blocking: a thread that asks over and over would take a core from the artist's Blender.
+        end = torch.cuda.Event(blocking=True)
+        end.record(torch.cuda.current_stream(self._device))
+        self._ends.append(end)
+        if len(self._ends) > self._steps:
+            self._ends.popleft().synchronize()

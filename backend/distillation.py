@@ -6,15 +6,17 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from backend.ahead import Ahead
+from backend.ahead import Ahead, Leash
 from backend.cameras import Views, rays, sample_views
 from backend.checkpoint import read_checkpoint, write_checkpoint
 from backend.diffusion.model import MultiViewDiffusion
+from backend.gpu_errors import crashes_explained, is_shortage
 from backend.guidance import ScoreDistillation, anneal, draw_step
 from backend.radiance.dense_grid import DenseGrid
 from backend.radiance.losses import add_total_variation_gradient, opacity_entropy, orientation, sparsity
@@ -83,7 +85,7 @@ class Distillation:
         self.background = make_background(numbers, self.views, self.device, seed)
         self.optimizer = make_optimizer(numbers, self.field, self.background)
         self.chunk = numbers.ray_chunk
-        self.ahead = Ahead(self.device)
+        self.ahead, self.leash = Ahead(self.device), Leash(self.device)
         self.normals = kind_of_normals(numbers, self.device)
 
     @property
@@ -92,14 +94,19 @@ class Distillation:
         return self.step_number >= self.numbers.steps
 
     def step(self) -> None:
-        """One optimisation step. Where memory does not suffice, again with fewer rays at a time."""
-        if self.step_number % self.numbers.occupancy_every == 0:
-            self.occupancy.update(self.field, self._generator("occupancy"))
-            self.ahead.catch_up()
-        while (shortage := self._attempt()) is not None:
-            if not self._make_room():
-                raise shortage
-        self.step_number += 1
+        """One optimisation step. Where memory does not suffice, again with fewer rays at a time.
+
+        With the last one the networks' graphs are let go. Raises UserError where the graphics card crashed.
+        """
+        with crashes_explained():
+            if self.step_number % self.numbers.occupancy_every == 0:
+                self._insist(self._look_around)
+                self.ahead.catch_up()
+            self._insist(self._step)
+            self.leash.step()
+            self.step_number += 1
+            if self.done:
+                self.guidance.model.release_graphs()
 
     def save(self, path: Path, identity: str) -> None:
         """Writes everything a later `resume` needs; `identity` names the job it belongs to."""
@@ -108,17 +115,22 @@ class Distillation:
     def resume(self, path: Path, identity: str) -> bool:
         """Goes on from a checkpoint of the same job. False when there is none of it."""
         step = read_checkpoint(path, self._modules(), self.optimizer, identity)
-        if step is not None:
-            self.step_number = step
-        return step is not None
+        if step is None:
+            return False
+        self.step_number = step
+        self.ahead.catch_up()
+        # What it started from is behind it.
+        self.guidance.model.drop_image_decoder()
+        return True
 
-    def _attempt(self) -> torch.OutOfMemoryError | None:
-        """Tries a step; what it returns holds none of the step's tensors, so that they can be freed."""
-        try:
-            self._step()
-        except torch.OutOfMemoryError as error:
-            return error.with_traceback(None)
-        return None
+    def _insist(self, work: Callable[[], None]) -> None:
+        """Does it, and where memory runs out again, as long as room can be made."""
+        while (shortage := _attempt(work)) is not None:
+            if not self._make_room():
+                raise shortage
+
+    def _look_around(self) -> None:
+        self.occupancy.update(self.field, self._generator("occupancy"))
 
     def _step(self) -> None:
         """Renders four orthogonal views (or several sets of them), asks the model, and moves the field."""
@@ -196,7 +208,7 @@ class Distillation:
         self.optimizer.step()
 
     def _make_room(self) -> bool:
-        """Halves the rays rendered at a time; False where that is not the way out any more."""
+        """Lets graphs go, and halves the rays rendered at a time; False where that is no way out any more."""
         stage = stage_at(self.numbers, self.step_number)
         every = stage.views * stage.size**2
         smaller = min(self.chunk or every, every) // 2
@@ -204,6 +216,7 @@ class Distillation:
             return False
         self.chunk = smaller
         self.optimizer.zero_grad(set_to_none=True)
+        self.guidance.model.release_graphs()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         log.warning("Memory ran out; going on with %d rays at a time.", smaller)
@@ -232,3 +245,14 @@ class Distillation:
 
     def _modules(self) -> dict[str, nn.Module]:
         return {"field": self.field, "occupancy": self.occupancy, "background": self.background}
+
+
+def _attempt(work: Callable[[], None]) -> RuntimeError | None:
+    """The error, if memory ran out; it holds none of the work's tensors, so that they can be freed."""
+    try:
+        work()
+    except RuntimeError as error:
+        if not is_shortage(error):
+            raise
+        return error.with_traceback(None)
+    return None
