@@ -47,7 +47,7 @@ class Pictures:
     light: Light
     normals: str
     normal_step: float
-    _marched: dict[int, Marched] = field(default_factory=dict, init=False, repr=False)
+    _marched: dict[tuple[int, int], Marched] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def rays(self) -> int:
@@ -56,7 +56,11 @@ class Pictures:
 
     @torch.no_grad()
     def march(self, chunk: int = 0) -> None:
-        """Finds the samples now rather than in `backward`, if kernels are to render them."""
+        """Finds the samples now rather than in `backward`, if kernels are to render them.
+
+        chunk: rays at a time, 0 for all, as `backward` will be told; for parts of other rays it looks anew.
+        """
+        self._marched.clear()
         if not self.field.fused or self.normals == "finite":
             return
         from backend.radiance.fused.marching import march
@@ -64,7 +68,7 @@ class Pictures:
         width, height = self.directions.shape[2], self.directions.shape[1]
         for part in self._parts(chunk):
             whole = part.start % (width * height) == 0 and (part.stop - part.start) % (width * height) == 0
-            self._marched[part.start] = march(
+            self._marched[part.start, part.stop] = march(
                 self.field.bound,
                 self.occupancy,
                 self.origins.reshape(-1, 3)[part],
@@ -90,7 +94,7 @@ class Pictures:
             return self.light.shade(colour, normals, points, view)
 
         under_light = None if self.light.look == "albedo" else shade
-        if (marched := self._marched.get(part.start)) is not None:
+        if (marched := self._marched.get((part.start, part.stop))) is not None:
             from backend.radiance.fused.rendering import render_marched
 
             analytic = self.normals == "analytic"
@@ -111,8 +115,7 @@ class Pictures:
     def backward(self, loss: Loss, regularisers: Regularisers, background: Tensor, chunk: int = 0) -> Tensor:
         """Adds the gradients of loss + regularisers to the field and the background; returns the images.
 
-        background: (V, H, W, 3) in 0..1; chunk: rays with a graph at a time, 0 for all; `march`'s, if that
-        was called.
+        background: (V, H, W, 3) in 0..1; chunk: rays with a graph at a time, 0 for all.
         """
         if chunk <= 0 or chunk >= self.rays:
             return self._at_once(loss, regularisers, background.reshape(-1, 3))
