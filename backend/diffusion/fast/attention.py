@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backend.diffusion.fast.blocks import Replacement
-from backend.diffusion.fast.joined import Joined
-from backend.diffusion.fast.operations import add, fork_norm, geglu
+from backend.diffusion.fast.joined import Joined, Shared
+from backend.diffusion.fast.operations import add, add_layer_norm, add_product, fork_norm, geglu, layer_norm
 
 _WIDEST_FLASH = 256
 """Wider heads have no fast fused kernel; their gradient is faster as four matrix products."""
@@ -53,6 +53,17 @@ class FusedTransformer(Replacement):
         super().__init__(stock)
         self._self = [Joined((b.attn1.to_q, b.attn1.to_k, b.attn1.to_v)) for b in stock.transformer_blocks]
         self._cross = [Joined((b.attn2.to_k, b.attn2.to_v)) for b in stock.transformer_blocks]
+        self._shared: Shared | None = None
+        self._first = 0
+
+    @property
+    def shares(self) -> bool:
+        """Whether a part comes from elsewhere."""
+        return self._shared is not None
+
+    def share_context(self, shared: Shared, first: int) -> None:
+        """Keys and values of the context are outputs of `shared`, in the blocks' order from `first` on."""
+        self._shared, self._first = shared, first
 
     def forward(
         self,
@@ -61,33 +72,45 @@ class FusedTransformer(Replacement):
         cross_attention_kwargs: dict[str, Any] | None = None,
         **_: Any,
     ) -> tuple[Tensor]:
-        """hidden_states: (B, C, h, w); encoder_hidden_states: (B, T, D). Masks are not known here."""
+        """hidden_states: (B, C, h, w); encoder_hidden_states: (B', T, D). Masks are not known here.
+
+        B' may divide B: each context then belongs to B / B' neighbours.
+        """
         views = (cross_attention_kwargs or {}).get("views", 1)
+        groups, contexts = hidden_states.shape[0] // views, encoder_hidden_states.shape[0]
         y, x = fork_norm(hidden_states, self.norm, act=False)
-        tokens = _linear(self.proj_in, _tokens(y))
-        for block, own, cross in zip(self.transformer_blocks, self._self, self._cross, strict=True):
-            tokens = tokens + _attend(block.attn1, own(block.norm1(tokens)), tokens.shape[0] // views)
-            query = block.attn2.to_q(block.norm2(tokens))
-            tokens = tokens + _attend(block.attn2, (query, *cross(encoder_hidden_states)), tokens.shape[0])
-            tokens = tokens + block.ff.net[2](geglu(block.ff.net[0].proj(block.norm3(tokens))))
-        return (_map(_linear(self.proj_out, tokens), x) + x,)
+        tokens = F.linear(_tokens(y), self.proj_in.weight.flatten(1), self.proj_in.bias)
+        for number, (block, own) in enumerate(zip(self.transformer_blocks, self._self, strict=True)):
+            ending = block.ff.net[2]
+            mixed = _attend(block.attn1, own(layer_norm(tokens, block.norm1)), groups)
+            tokens, y = add_layer_norm(tokens, mixed, block.attn1.to_out[0].bias, block.norm2)
+            parts = (block.attn2.to_q(y), *self._seen(encoder_hidden_states, number))
+            mixed = _attend(block.attn2, parts, contexts)
+            # The last layer's bias rides along here, its product is added by the product itself.
+            tokens, y = add_layer_norm(tokens, mixed, block.attn2.to_out[0].bias, block.norm3, ending.bias)
+            tokens = add_product(tokens, geglu(block.ff.net[0].proj(y)), ending.weight)
+        out = F.linear(tokens, self.proj_out.weight.flatten(1))
+        return (add(_map(out, x), self.proj_out.bias, x),)
+
+    def _seen(self, context: Tensor, number: int) -> tuple[Tensor, ...]:
+        """A block's keys and values of the context."""
+        if self._shared is None:
+            return self._cross[number](context)
+        start = self._first + 2 * number
+        return self._shared(context)[start : start + 2]
 
 
 def _attend(attn: Any, parts: tuple[Tensor, ...], groups: int) -> Tensor:
-    """(B, L, C) from queries, keys and values, B of them in `groups` that look at one another."""
+    """(B, L, C) from queries, keys and values, in `groups` that look at one another; no last bias."""
     batch, length = parts[0].shape[:2]
     # Views are neighbours, so (B, L, C) reads as (groups, B / groups L, C) without a copy.
     q, k, v = (_heads(part.reshape(groups, -1, part.shape[-1]), attn.heads) for part in parts)
     mixed = F.scaled_dot_product_attention(q, k, v)
-    return attn.to_out[0](mixed.transpose(1, 2).reshape(batch, length, -1))
+    return F.linear(mixed.transpose(1, 2).reshape(batch, length, -1), attn.to_out[0].weight)
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
-
-
-def _linear(layer: nn.Linear | nn.Conv2d, x: Tensor) -> Tensor:
-    return F.linear(x, layer.weight.flatten(1), layer.bias)
 
 
 def _tokens(x: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backend.diffusion.fast.operations import add, conv, fork_norm, norm
+from backend.diffusion.fast.joined import Shared
+from backend.diffusion.fast.operations import add, conv, fork_norm, norm, upsample
 
 
 class Replacement(nn.Module):
@@ -61,13 +62,26 @@ class FusedResnet(Replacement):
         super().__init__(stock)
         # Where stock has None, that is no child.
         self.conv_shortcut, self.time_emb_proj = stock.conv_shortcut, stock.time_emb_proj
+        self._shared: Shared | None = None
+        self._number = 0
+
+    @property
+    def shares(self) -> bool:
+        """Whether a part comes from elsewhere."""
+        return self._shared is not None
+
+    def share_time(self, shared: Shared, number: int) -> None:
+        """What goes into the second norm for a time, (B, E) -> (B, C), is output `number` of `shared`."""
+        self._shared, self._number = shared, number
 
     def forward(self, input_tensor: Tensor, temb: Tensor | None = None) -> Tensor:
         """input_tensor: (B, C, h, w); temb: (B, E)."""
         h, x = fork_norm(input_tensor, self.norm1, act=True)
         h = _plain(self.conv1, h)
         bias = _bias(self.conv1)[None]
-        if temb is not None and self.time_emb_proj is not None:
+        if temb is not None and self._shared is not None:
+            bias = self._shared(temb)[self._number]
+        elif temb is not None and self.time_emb_proj is not None:
             bias = self.time_emb_proj(F.silu(temb)) + bias
         h = _plain(self.conv2, norm(h, self.norm2, act=True, bias=bias))
         ending = _bias(self.conv2)
@@ -105,8 +119,10 @@ class FusedUpsample(Replacement):
 
     def forward(self, hidden_states: Tensor, output_size: Any = None) -> Tensor:
         """(B, C, h, w) -> (B, C', 2 h, 2 w), or of output_size."""
-        scale = 2.0 if output_size is None else None
-        larger = F.interpolate(hidden_states, size=output_size, scale_factor=scale, mode="nearest")
+        if output_size is None:
+            larger = upsample(hidden_states)
+        else:
+            larger = F.interpolate(hidden_states, size=output_size, mode="nearest")
         return add(_plain(self.conv, larger), self.conv.bias)
 
 

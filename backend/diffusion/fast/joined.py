@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,13 +21,21 @@ class Joined:
 
     def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
         """(…, F) -> the output of each layer, views of one tensor."""
+        return self.split(self.product(x))
+
+    def split(self, y: Tensor) -> tuple[Tensor, ...]:
+        """The parts of `product`, or of another tensor with its last dimension, that belong to each layer."""
+        return y.split(self._widths, -1)
+
+    def product(self, x: Tensor) -> Tensor:
+        """(…, F) -> the outputs of all layers, one after another."""
         if self._weight is None or any(
             layer.weight.data_ptr() != part.data_ptr()
             for layer, part in zip(self._layers, self._split(self._weight), strict=True)
         ):
             self._join()
         assert self._weight is not None
-        return F.linear(x, self._weight, self._bias).split(self._widths, -1)
+        return F.linear(x, self._weight, self._bias)
 
     @property
     def _widths(self) -> list[int]:
@@ -45,3 +54,32 @@ class Joined:
             self._bias = torch.cat([layer.bias for layer in self._layers])
             for layer, part in zip(self._layers, self._split(self._bias), strict=True):
                 layer.bias.data = part
+
+
+class Shared:
+    """Layers all over a network that see the same tensor: one product, made when the first of them asks.
+
+    It is forgotten when a forward pass of `network` begins and ends, so that none is ever made of an older
+    input: a CUDA graph's inputs are the same tensors at each replay, with other numbers in them.
+    """
+
+    def __init__(self, network: nn.Module, layers: Sequence[nn.Linear]) -> None:
+        self.joined = Joined(layers)
+        self._input: Tensor | None = None
+        self._outputs: tuple[Tensor, ...] = ()
+        # Bound methods: a copy of the network gets a copy of this object.
+        network.register_forward_pre_hook(self._forget)
+        network.register_forward_hook(self._forget)
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The output of each layer."""
+        if x is not self._input:
+            self._input, self._outputs = x, self.outputs(x)
+        return self._outputs
+
+    def outputs(self, x: Tensor) -> tuple[Tensor, ...]:
+        """What is shared."""
+        return self.joined(x)
+
+    def _forget(self, *_: Any) -> None:
+        self._input, self._outputs = None, ()

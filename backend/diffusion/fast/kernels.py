@@ -5,7 +5,7 @@
 
 GroupNorm is two affine maps per channel around sums: y = act(a x + s) with a, s of a (sample, channel), and
 dx = a dz + p x + q with dz = dy act'(a x + s). So one pass sums, a tiny one turns sums into factors, and one
-applies them. Sums are made in a fixed order.
+applies them; a map whose groups fit into registers needs one pass in all. Sums are made in a fixed order.
 """
 
 from __future__ import annotations
@@ -25,11 +25,29 @@ def _slope(z, act: tl.constexpr):
 
 
 @triton.jit
+def _rows(ptr, row, end, channels, channel, there):
+    """Pixels of a sample, zeros from `end` on."""
+    mask = (row < end)[:, None] & there[None, :]
+    return tl.load(ptr + row[:, None] * channels + channel[None, :], mask=mask, other=0.0)
+
+
+@triton.jit
+def _both(x, dy, a, s, act: tl.constexpr):
+    """dz and dz x."""
+    x = x.to(tl.float32)
+    dz = dy.to(tl.float32) * _slope(a[None, :] * x + s[None, :], act)
+    return dz, dz * x
+
+
+@triton.jit
 def sums_kernel(
     x_ptr, dy_ptr, factors_ptr, partial_ptr, pixels, channels, splits, per_split,
     act: tl.constexpr, back: tl.constexpr, rows: tl.constexpr, wide: tl.constexpr,
 ):  # fmt: skip
-    """Per split, sums over pixels: of x and x², or (back) of dz and dz x. partial: (B, splits, 2, C)."""
+    """Per split, sums over pixels: of x and x², or (back) of dz and dz x. partial: (B, splits, 2, C).
+
+    per_split is a multiple of 4 rows. Loads stand together, so that many are under way at a time.
+    """
     split, sample = tl.program_id(0), tl.program_id(2)
     channel = tl.program_id(1) * wide + tl.arange(0, wide)
     there = channel < channels
@@ -37,23 +55,32 @@ def sums_kernel(
     second = tl.zeros([rows, wide], tl.float32)
     start = split * per_split
     end = tl.minimum(start + per_split, pixels)
-    base = sample.to(tl.int64) * pixels * channels
+    x_ptr += sample.to(tl.int64) * pixels * channels
+    dy_ptr += sample.to(tl.int64) * pixels * channels
+    row = start + tl.arange(0, rows)
     if back:
         a = tl.load(factors_ptr + sample * 2 * channels + channel, mask=there, other=0.0)
         s = tl.load(factors_ptr + (sample * 2 + 1) * channels + channel, mask=there, other=0.0)
-    for row0 in range(start, end, rows):
-        row = row0 + tl.arange(0, rows)
-        mask = (row < end)[:, None] & there[None, :]
-        place = base + row[:, None] * channels + channel[None, :]
-        x = tl.load(x_ptr + place, mask=mask, other=0.0).to(tl.float32)
-        if back:
-            dz = tl.load(dy_ptr + place, mask=mask, other=0.0).to(tl.float32)
-            dz = dz * _slope(a[None, :] * x + s[None, :], act)
-            first += dz
-            second += dz * x
-        else:
-            first += x
-            second += x * x
+        for _ in range(start, end, 2 * rows):
+            x0 = _rows(x_ptr, row, end, channels, channel, there)
+            x1 = _rows(x_ptr, row + rows, end, channels, channel, there)
+            dy0 = _rows(dy_ptr, row, end, channels, channel, there)
+            dy1 = _rows(dy_ptr, row + rows, end, channels, channel, there)
+            dz0, along0 = _both(x0, dy0, a, s, act)
+            dz1, along1 = _both(x1, dy1, a, s, act)
+            first += dz0 + dz1
+            second += along0 + along1
+            row += 2 * rows
+    else:
+        for _ in range(start, end, 4 * rows):
+            x0 = _rows(x_ptr, row, end, channels, channel, there)
+            x1 = _rows(x_ptr, row + rows, end, channels, channel, there)
+            x2 = _rows(x_ptr, row + 2 * rows, end, channels, channel, there)
+            x3 = _rows(x_ptr, row + 3 * rows, end, channels, channel, there)
+            z0, z1, z2, z3 = x0.to(tl.float32), x1.to(tl.float32), x2.to(tl.float32), x3.to(tl.float32)
+            first += (z0 + z1) + (z2 + z3)
+            second += (z0 * z0 + z1 * z1) + (z2 * z2 + z3 * z3)
+            row += 4 * rows
     place = (sample * splits + split) * 2 * channels + channel
     tl.store(partial_ptr + place, tl.sum(first, 0), mask=there)
     tl.store(partial_ptr + place + channels, tl.sum(second, 0), mask=there)
@@ -100,6 +127,44 @@ def factors_kernel(
     s = (bias - mean) * a + tl.load(shift_ptr + channel, mask=mine, other=0.0).to(tl.float32)
     tl.store(factors_ptr + sample * 2 * channels + channel, a, mask=mine)
     tl.store(factors_ptr + (sample * 2 + 1) * channels + channel, s, mask=mine)
+    moment = moments_ptr + (sample * tl.num_programs(0) + number) * 2
+    tl.store(moment, mean)
+    tl.store(moment + 1, rstd)
+
+
+@triton.jit
+def whole_kernel(
+    x_ptr, bias_ptr, weight_ptr, shift_ptr, y_ptr, factors_ptr, moments_ptr, bias_stride, eps,
+    pixels: tl.constexpr, channels: tl.constexpr, group: tl.constexpr, has_bias: tl.constexpr,
+    act: tl.constexpr, rows: tl.constexpr, group_wide: tl.constexpr,
+):  # fmt: skip
+    """The whole norm of a small map: a program keeps a sample's group of channels. Outputs as above."""
+    number, sample = tl.program_id(0), tl.program_id(1)
+    inner, row = tl.arange(0, group_wide), tl.arange(0, rows)
+    mine = inner < group
+    channel = number * group + inner
+    mask = (row < pixels)[:, None] & mine[None, :]
+    # Strides are known when it is compiled: addresses then differ by constants, and take no registers.
+    place = row[:, None] * channels + channel[None, :]
+    x_ptr += sample.to(tl.int64) * pixels * channels
+    y_ptr += sample.to(tl.int64) * pixels * channels
+    x = tl.load(x_ptr + place, mask=mask, other=0.0).to(tl.float32)
+    bias = tl.zeros([group_wide], tl.float32)
+    if has_bias:
+        bias = tl.load(bias_ptr + sample * bias_stride + channel, mask=mine, other=0.0).to(tl.float32)
+        x = tl.where(mask, x + bias[None, :], 0.0)
+    count = pixels * group
+    mean = tl.sum(tl.sum(x, 0), 0) / count
+    x = tl.where(mask, x - mean, 0.0)
+    rstd = 1.0 / tl.sqrt(tl.sum(tl.sum(x * x, 0), 0) / count + eps)
+    a = rstd * tl.load(weight_ptr + channel, mask=mine, other=0.0).to(tl.float32)
+    shift = tl.load(shift_ptr + channel, mask=mine, other=0.0).to(tl.float32)
+    z = a[None, :] * x + shift[None, :]
+    if act:
+        z = z * tl.sigmoid(z)
+    tl.store(y_ptr + place, z, mask=mask)
+    tl.store(factors_ptr + sample * 2 * channels + channel, a, mask=mine)
+    tl.store(factors_ptr + (sample * 2 + 1) * channels + channel, (bias - mean) * a + shift, mask=mine)
     moment = moments_ptr + (sample * tl.num_programs(0) + number) * 2
     tl.store(moment, mean)
     tl.store(moment + 1, rstd)
@@ -177,25 +242,36 @@ def back_kernel(
 @triton.jit
 def add_kernel(
     h_ptr, bias_ptr, x_ptr, y_ptr, count, channels,
-    has_x: tl.constexpr, block: tl.constexpr,
+    has_x: tl.constexpr, rows: tl.constexpr, wide: tl.constexpr,
 ):  # fmt: skip
-    """y = h + bias[channel] (+ x), over maps read as one long row."""
-    place = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
-    mask = place < count
-    y = tl.load(h_ptr + place, mask=mask, other=0.0).to(tl.float32)
-    y += tl.load(bias_ptr + place % channels, mask=mask, other=0.0).to(tl.float32)
+    """y = h + bias[channel] (+ x); count: pixels of all samples."""
+    blocks = tl.cdiv(channels, wide)
+    row = (tl.program_id(0) // blocks) * rows + tl.arange(0, rows)
+    channel = (tl.program_id(0) % blocks) * wide + tl.arange(0, wide)
+    there = channel < channels
+    mask = (row < count)[:, None] & there[None, :]
+    place = row.to(tl.int64)[:, None] * channels + channel[None, :]
+    bias = tl.load(bias_ptr + channel, mask=there, other=0.0).to(tl.float32)
+    y = tl.load(h_ptr + place, mask=mask, other=0.0).to(tl.float32) + bias[None, :]
     if has_x:
         y += tl.load(x_ptr + place, mask=mask, other=0.0).to(tl.float32)
     tl.store(y_ptr + place, y, mask=mask)
 
 
 @triton.jit
-def geglu_kernel(h_ptr, y_ptr, width, block: tl.constexpr):
-    """y = value gelu(gate); a row of h is (value, gate), each of `width` numbers."""
-    row = tl.program_id(0).to(tl.int64)
-    column = tl.program_id(1) * block + tl.arange(0, block)
-    mask = column < width
-    value = tl.load(h_ptr + row * 2 * width + column, mask=mask, other=0.0).to(tl.float32)
-    gate = tl.load(h_ptr + (row * 2 + 1) * width + column, mask=mask, other=0.0).to(tl.float32)
-    y = value * 0.5 * gate * (1.0 + tl.erf(gate * 0.7071067811865476))
-    tl.store(y_ptr + row * width + column, y, mask=mask)
+def upsample_kernel(x_ptr, y_ptr, count, width, channels, rows: tl.constexpr, wide: tl.constexpr):
+    """Each pixel four times: (B, h, w, C) to (B, 2 h, 2 w, C). count: B h w."""
+    blocks = tl.cdiv(channels, wide)
+    row = (tl.program_id(0) // blocks) * rows + tl.arange(0, rows)
+    channel = (tl.program_id(0) % blocks) * wide + tl.arange(0, wide)
+    mask = (row < count)[:, None] & (channel < channels)[None, :]
+    x = tl.load(x_ptr + row.to(tl.int64)[:, None] * channels + channel[None, :], mask=mask, other=0.0)
+    line = row // width
+    # Lines of all samples follow one another, in the larger map too.
+    larger = line.to(tl.int64) * 4 * width + (row - line * width) * 2
+    place = y_ptr + larger[:, None] * channels + channel[None, :]
+    below = 2 * width * channels
+    tl.store(place, x, mask=mask)
+    tl.store(place + channels, x, mask=mask)
+    tl.store(place + below, x, mask=mask)
+    tl.store(place + below + channels, x, mask=mask)

@@ -7,12 +7,17 @@ import torch
 import triton
 from torch import Tensor
 
-from backend.diffusion.fast import kernels
+from backend.diffusion.fast import kernels, token_kernels
 
-_ROWS = 32
-_PROGRAMS = 1024
+_TILE = 2048
+"""Numbers of a map in one program of four warps: 16 a thread, two loads of 16 bytes."""
+_PROGRAMS = 2048
 """How many to spread a map's sums over: several for each multiprocessor of a large card."""
-_BLOCK = 1024
+_SPLITS = 256
+_TOKENS = 2
+"""Tokens in one program."""
+_WHOLE = 16384
+"""Numbers of a group that a program can keep: 64 a thread in eight warps."""
 
 
 def _wide(channels: int) -> int:
@@ -26,39 +31,57 @@ def _wide(channels: int) -> int:
 def _sums(x: Tensor, dy: Tensor | None, factors: Tensor | None, act: bool) -> tuple[Tensor, int]:
     batch, channels, pixels = x.shape[0], x.shape[1], x.shape[2] * x.shape[3]
     wide = _wide(channels)
-    blocks = triton.cdiv(channels, wide)
-    wanted = max(1, min(128, _PROGRAMS // (batch * blocks)))
-    per_split = triton.cdiv(triton.cdiv(pixels, wanted), _ROWS) * _ROWS
+    blocks, rows = triton.cdiv(channels, wide), _TILE // wide
+    wanted = max(1, min(_SPLITS, _PROGRAMS // (batch * blocks)))
+    per_split = triton.cdiv(triton.cdiv(pixels, wanted), 4 * rows) * 4 * rows
     splits = triton.cdiv(pixels, per_split)
     partial = torch.empty(batch, splits, 2, channels, device=x.device)
     kernels.sums_kernel[(splits, blocks, batch)](
         x, x if dy is None else dy, partial if factors is None else factors, partial,
-        pixels, channels, splits, per_split, act=act, back=dy is not None, rows=_ROWS, wide=wide,
+        pixels, channels, splits, per_split, act=act, back=dy is not None,
+        rows=rows, wide=wide,
     )  # fmt: skip
     return partial, splits
 
 
 def normalize(
-    x: Tensor, bias: Tensor | None, groups: int, weight: Tensor, shift: Tensor, eps: float, act: bool
+    x: Tensor,
+    bias: Tensor | None,
+    groups: int,
+    weight: Tensor,
+    shift: Tensor,
+    eps: float,
+    act: bool,
+    whole: bool | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(y, factors, moments): the normalised map, and what `normalize_back` needs.
 
-    bias: (1 or B, C), added before; act: SiLU after.
+    bias: (1 or B, C), added before; act: SiLU after. whole: in one kernel, or in three; by size if None.
     """
     batch, channels, height, width = x.shape
     pixels, group = height * width, channels // groups
-    partial, splits = _sums(x, None, None, act)
+    group_wide = triton.next_power_of_2(group)
+    y = torch.empty_like(x)
     factors = torch.empty(batch, 2, channels, device=x.device)
     moments = torch.empty(batch, groups, 2, device=x.device)
+    rows = triton.next_power_of_2(pixels)
+    if rows * group_wide <= _WHOLE if whole is None else whole:
+        kernels.whole_kernel[(groups, batch)](
+            x, x if bias is None else bias, weight, shift, y, factors, moments,
+            _stride(bias), eps, pixels=pixels, channels=channels, group=group, has_bias=bias is not None,
+            act=act, rows=rows, group_wide=group_wide, num_warps=max(1, min(8, rows * group_wide // 1024)),
+        )  # fmt: skip
+        return y, factors, moments
+    partial, splits = _sums(x, None, None, act)
     kernels.factors_kernel[(groups, batch)](
         partial, partial if bias is None else bias, weight, shift, factors, moments,
         pixels, channels, splits, _stride(bias), eps, group=group, has_bias=bias is not None,
-        split_wide=triton.next_power_of_2(splits), group_wide=triton.next_power_of_2(group),
+        split_wide=triton.next_power_of_2(splits), group_wide=group_wide,
     )  # fmt: skip
-    y = torch.empty_like(x)
     wide = _wide(channels)
-    kernels.apply_kernel[(triton.cdiv(pixels, _ROWS), triton.cdiv(channels, wide), batch)](
-        x, factors, y, pixels, channels, act=act, rows=_ROWS, wide=wide
+    rows = 2 * _TILE // wide
+    kernels.apply_kernel[(triton.cdiv(pixels, rows), triton.cdiv(channels, wide), batch)](
+        x, factors, y, pixels, channels, act=act, rows=rows, wide=wide
     )
     return y, factors, moments
 
@@ -86,9 +109,10 @@ def normalize_back(
     )  # fmt: skip
     dx = torch.empty_like(x)
     wide = _wide(channels)
-    kernels.back_kernel[(triton.cdiv(pixels, _ROWS), triton.cdiv(channels, wide), batch)](
+    rows = _TILE // wide
+    kernels.back_kernel[(triton.cdiv(pixels, rows), triton.cdiv(channels, wide), batch)](
         x, dy, x if beside is None else beside, factors, back, dx, pixels, channels,
-        act=act, has_beside=beside is not None, rows=_ROWS, wide=wide,
+        act=act, has_beside=beside is not None, rows=rows, wide=wide,
     )  # fmt: skip
     return dx
 
@@ -96,19 +120,83 @@ def normalize_back(
 def add_bias(h: Tensor, bias: Tensor, x: Tensor | None) -> Tensor:
     """h + bias (+ x); bias: (C,)."""
     y = torch.empty_like(h)
-    kernels.add_kernel[(triton.cdiv(h.numel(), _BLOCK),)](
-        h, bias, h if x is None else x, y, h.numel(), h.shape[1], has_x=x is not None, block=_BLOCK
+    count, rows, wide, programs = _spread(h)
+    kernels.add_kernel[(programs,)](
+        h, bias, h if x is None else x, y, count, h.shape[1], has_x=x is not None, rows=rows, wide=wide
     )
     return y
+
+
+def upsample(x: Tensor) -> Tensor:
+    """(B, C, h, w) -> (B, C, 2 h, 2 w), nearest."""
+    batch, channels, height, width = x.shape
+    y = torch.empty(
+        (batch, channels, 2 * height, 2 * width),
+        dtype=x.dtype,
+        device=x.device,
+        memory_format=torch.channels_last,
+    )
+    count, rows, wide, programs = _spread(x)
+    kernels.upsample_kernel[(programs,)](x, y, count, width, channels, rows=rows, wide=wide)
+    return y
+
+
+def _spread(x: Tensor) -> tuple[int, int, int, int]:
+    """Pixels of a whole batch, those of a program, its channels, and how many programs that makes."""
+    count, wide = x.numel() // x.shape[1], _wide(x.shape[1])
+    rows = _TILE // wide
+    return count, rows, wide, triton.cdiv(count, rows) * triton.cdiv(x.shape[1], wide)
+
+
+def layer_norm(x: Tensor, weight: Tensor, shift: Tensor, eps: float) -> Tensor:
+    """LayerNorm of tokens (…, C), contiguous."""
+    y = torch.empty_like(x)
+    _layer_norm(x, None, x, None, weight, shift, eps, x, y)
+    return y
+
+
+def add_layer_norm(
+    x: Tensor, h: Tensor, bias: Tensor, later: Tensor | None, weight: Tensor, shift: Tensor, eps: float
+) -> tuple[Tensor, Tensor]:
+    """(x + h + bias (+ later), LayerNorm(x + h + bias)). x, h: (…, C), contiguous; bias, later: (C,)."""
+    total, y = torch.empty_like(x), torch.empty_like(x)
+    _layer_norm(x, h, bias, later, weight, shift, eps, total, y)
+    return total, y
+
+
+def _layer_norm(
+    x: Tensor,
+    h: Tensor | None,
+    bias: Tensor,
+    later: Tensor | None,
+    weight: Tensor,
+    shift: Tensor,
+    eps: float,
+    total: Tensor,
+    y: Tensor,
+) -> None:
+    channels = x.shape[-1]
+    count, wide = x.numel() // channels, triton.next_power_of_2(channels)
+    # 16 numbers of a row a thread; a row of few is one warp's alone.
+    token_kernels.layer_norm_kernel[(triton.cdiv(count, _TOKENS),)](
+        x, x if h is None else h, bias, bias if later is None else later, weight, shift, total, y,
+        count, channels, eps, has_h=h is not None, has_later=later is not None,
+        rows=_TOKENS, wide=wide, num_warps=max(1, min(8, wide // 512)),
+    )  # fmt: skip
 
 
 def geglu(h: Tensor) -> Tensor:
     """(…, 2 W) -> (…, W): value times gelu(gate). h: contiguous."""
     width = h.shape[-1] // 2
     y = h.new_empty(*h.shape[:-1], width)
-    kernels.geglu_kernel[(h.numel() // (2 * width), triton.cdiv(width, _BLOCK))](h, y, width, block=_BLOCK)
+    count, wide = h.numel() // (2 * width), min(256, triton.next_power_of_2(width))
+    rows = _TILE // wide
+    token_kernels.geglu_kernel[(triton.cdiv(count, rows) * triton.cdiv(width, wide),)](
+        h, y, count, width, rows=rows, wide=wide
+    )
     return y
 
 
 def _stride(bias: Tensor | None) -> int:
-    return 0 if bias is None or bias.shape[0] == 1 else bias.shape[1]
+    """From one sample's to the next one's; the channels are neighbours."""
+    return 0 if bias is None or bias.shape[0] == 1 else bias.stride(0)

@@ -133,11 +133,63 @@ def conv(x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int,
     return F.conv2d(x, weight, None, stride, padding)
 
 
+def upsample(x: Tensor) -> Tensor:
+    """(B, C, h, w) -> (B, C, 2 h, 2 w), nearest. The kernel has no backward: decoder and UNet need none."""
+    if triton_serves(x) and not _wants_gradient(x):
+        from backend.diffusion.fast import launching
+
+        return launching.upsample(dense(x))
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+def layer_norm(x: Tensor, module: nn.LayerNorm) -> Tensor:
+    """LayerNorm of tokens (B, L, C). The kernel has no backward."""
+    if _has_kernel(x, module):
+        from backend.diffusion.fast import launching
+
+        return launching.layer_norm(x.contiguous(), module.weight, module.bias, module.eps)
+    return module(x)
+
+
+def add_layer_norm(
+    x: Tensor, h: Tensor, bias: Tensor, module: nn.LayerNorm, later: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """(x + h + bias (+ later), LayerNorm(x + h + bias)), the first a tensor of its own.
+
+    x, h: (B, L, C); bias, later: (C,). The kernel has no backward.
+    """
+    if _has_kernel(x, module, h):
+        from backend.diffusion.fast import launching
+
+        parameters = module.weight, module.bias, module.eps
+        return launching.add_layer_norm(x.contiguous(), h.contiguous(), bias, later, *parameters)
+    total = x + h + bias
+    return (total if later is None else total + later), module(total)
+
+
+def add_product(x: Tensor, h: Tensor, weight: Tensor) -> Tensor:
+    """x + h weight', in the place of x where no gradient is wanted. x: (B, L, C); h: (B, L, F)."""
+    if _wants_gradient(x, h):
+        return x + F.linear(h, weight)
+    x.view(-1, x.shape[-1]).addmm_(h.reshape(-1, h.shape[-1]), weight.t())
+    return x
+
+
 def geglu(h: Tensor) -> Tensor:
     """(…, 2 W) -> (…, W): value times gelu(gate). The kernel has no backward: the UNet needs none."""
-    if triton_serves(h) and not (torch.is_grad_enabled() and h.requires_grad):
+    if triton_serves(h) and not _wants_gradient(h):
         from backend.diffusion.fast import launching
 
         return launching.geglu(h.contiguous())
     value, gate = h.chunk(2, -1)
     return value * F.gelu(gate)
+
+
+def _wants_gradient(*inputs: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(x.requires_grad for x in inputs)
+
+
+def _has_kernel(x: Tensor, module: nn.LayerNorm, *others: Tensor) -> bool:
+    # Without weights, or without a bias, LayerNorm is seldom enough to be left to PyTorch.
+    whole = module.weight is not None and module.bias is not None
+    return whole and triton_serves(x) and not _wants_gradient(x, *others)
