@@ -52,7 +52,7 @@ class RadianceField(nn.Module):
     ) -> None:
         super().__init__()
         self.encoding = encoding
-        self.bound = bound
+        self.bound, self.hidden = bound, hidden
         self.activation = activation or DensityActivation()
         self.density_net = small_mlp(encoding.output_dim, hidden, 1, generator, bias=bias)
         self.colour_net = small_mlp(encoding.output_dim, hidden, 3, generator, bias=bias)
@@ -101,7 +101,8 @@ class RadianceField(nn.Module):
         from backend.radiance.fused.field import suits
         from backend.radiance.fused.trial import fused_works
 
-        return suits(self) and fused_works()
+        levels = len(self.encoding.levels)  # type: ignore[arg-type]
+        return suits(self) and fused_works(levels, self.hidden)
 
     def _at_points(self, x: Tensor, want_colour: bool) -> tuple[Tensor, Tensor]:
         from backend.radiance.fused.field import at_points

@@ -20,6 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from backend.errors import UserError
+from backend.gpu_errors import crashes_explained
+from backend.kernel_switch import kernels_allowed
 from backend.radiance.encodings import Encoding
 
 PRIMES = (1, 2654435761, 805459861)
@@ -79,9 +82,9 @@ def triton_works() -> bool:
     """Whether the Triton kernels run on the current GPU and give what plain PyTorch gives.
 
     Tried once a GPU, on a small grid. PyTorch brings Triton on Linux; elsewhere it may be missing, and a
-    driver may be too old for it.
+    driver may be too old for it. Raises UserError where the kernels crashed: nothing else works there either.
     """
-    return _triton_works_on(torch.cuda.current_device())
+    return kernels_allowed() and _triton_works_on(torch.cuda.current_device())
 
 
 @functools.cache
@@ -89,7 +92,10 @@ def _triton_works_on(_device: int) -> bool:
     if importlib.util.find_spec("triton") is None:
         return False
     try:
-        return _agrees(*(_trial(kernels) for kernels in ("torch", "triton")))
+        with crashes_explained():
+            return _agrees(*(_trial(kernels) for kernels in ("torch", "triton")))
+    except UserError:
+        raise
     except Exception as error:  # noqa: BLE001 - compiler, driver, card: anything can go wrong
         log.warning("Triton can't be used (%s); the hash grid runs on plain PyTorch, more slowly.", error)
         return False

@@ -11,12 +11,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from backend.errors import UserError
+from backend.gpu_errors import crashes_explained
+from backend.kernel_switch import kernels_allowed
+
 log = logging.getLogger(__name__)
 
 
 def triton_serves(x: Tensor) -> bool:
-    """Whether x is on a GPU where the kernels work."""
-    return x.is_cuda and _works_on(x.device.index or 0, x.dtype)
+    """Whether x is on a GPU where the kernels work for its type."""
+    return x.is_cuda and triton_works(x.device, x.dtype)
+
+
+def triton_works(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether the kernels work on a CUDA device for a type.
+
+    Raises UserError where they crashed, for then nothing else works on that GPU either.
+    """
+    return kernels_allowed() and _works_on(device.index or 0, dtype)
 
 
 @functools.cache
@@ -24,8 +36,10 @@ def _works_on(device: int, dtype: torch.dtype) -> bool:
     if importlib.util.find_spec("triton") is None:
         return False
     try:
-        with torch.cuda.device(device):
+        with crashes_explained(), torch.cuda.device(device):
             agree = _agrees(torch.device("cuda", device), dtype)
+    except UserError:
+        raise
     except Exception as error:  # noqa: BLE001 - compiler, driver, card: anything can go wrong
         log.warning("Triton can't be used (%s); the networks run on plain PyTorch, more slowly.", error)
         return False
