@@ -32,7 +32,7 @@ from backend.diffusion.config import ModelConfig
 from backend.diffusion.model import MultiViewDiffusion
 from backend.diffusion.storage import load
 from backend.distillation import Distillation
-from backend.memory.estimation import estimate
+from backend.memory.estimation import Surroundings, estimate
 from backend.memory.facts import ModelFacts, decoder_elements, encoder_elements, unet_elements
 from backend.memory.planning import kernels_on
 from backend.radiance.dense_grid import DenseGrid
@@ -257,7 +257,7 @@ def measure_steps(unet: Any, vae: Any, size: int, itemsize: int) -> None:
         before = torch.cuda.mem_get_info()[0]
         job = Distillation(model, context[0], context[1], numbers, seed=0)
         allocated = max(peak(model.device, job.step) or 0 for _ in range(4))
-        need = estimate(facts, numbers, itemsize, "cuda", kernels_on(model.device))
+        need = estimate(facts, numbers, Surroundings("cuda", itemsize, kernels_on(model.device, numbers)))
         tell(
             name,
             changes=changes,

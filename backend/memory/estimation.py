@@ -43,6 +43,9 @@ GRAPH_COPIES = 2
 An H100 reserved 5.0 GiB and took half a GiB for its context in the paper's first stage; this gives 5.6.
 """
 
+START_VIEWS, START_RAYS = 4, 4096
+"""A start from sampled views: views of one object, and rays of its pictures at a time."""
+
 MESH_CELL_BYTES, TEXEL_BYTES = 37, 92
 """Computer's memory while the surface is found and the texture is painted (256³ cells, 4096² texels)."""
 MESH_BASE = 90 * 2**20
@@ -77,38 +80,44 @@ class Need:
         return sum(self.host.values())
 
 
-def estimate(
-    facts: ModelFacts,
-    numbers: Numbers,
-    itemsize: int,
-    device_type: str,
-    kernels: Kernels = "none",
-    graphs: bool = False,
-) -> Need:
-    """What a job needs at its peak.
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a job runs.
 
-    itemsize: bytes of a number in the networks (2 or 4); device_type: "cpu", "cuda" or "mps"; kernels: what
-    Triton does here; graphs: whether the networks run as CUDA graphs.
+    Args:
+        device_type: "cpu", "cuda" or "mps".
+        itemsize: bytes of a number in the networks (2 or 4).
+        kernels: what Triton does for the field.
+        graphs: whether the networks run as CUDA graphs.
+        fused: whether they are made of fused modules.
     """
-    job = _Job(facts, numbers, itemsize, device_type, kernels, graphs)
-    weights = itemsize * (facts.parameters["unet"] + facts.parameters["vae_encoder"])
+
+    device_type: str
+    itemsize: int
+    kernels: Kernels = "none"
+    graphs: bool = False
+    fused: bool = False
+
+
+def estimate(facts: ModelFacts, numbers: Numbers, here: Surroundings) -> Need:
+    """What a job needs at its peak."""
+    job = _Job(facts, numbers, here)
     cells = numbers.occupancy_resolution**3
     # No two of these at the same time: the text encoder is gone before the first step.
     moments = [
-        {"text encoder": itemsize * facts.parameters["text"]},
-        {"occupancy grid": round(cells * look_bytes(numbers, device_type, kernels))},
+        job.reading(),
+        *job.start(),
+        {"occupancy grid": round(cells * look_bytes(numbers, here.device_type, here.kernels))},
         *job.steps(),
     ]
-    step = max(moments, key=lambda parts: sum(parts.values()))
-    working = {"weights": weights, "field": job.field, **step}
     mesh = max(MESH_CELL_BYTES * numbers.mesh_resolution**3, TEXEL_BYTES * numbers.texture_size**2)
-    mesh += MESH_BASE
-    process = PROCESS_BYTES.get(device_type, PROCESS_BYTES["cuda"])
-    if device_type == "cpu":
-        if mesh > sum(step.values()):
-            working = {"weights": weights, "field": job.field, "mesh and texture": mesh}
-        return Need({}, {"libraries": process, **working})
-    return Need({"libraries": GPU_LIBRARY_BYTES, **working}, {"libraries": process, "mesh and texture": mesh})
+    return job.need(moments, mesh + MESH_BASE)
+
+
+def estimate_start(facts: ModelFacts, numbers: Numbers, here: Surroundings) -> Need:
+    """What a job needs at its peak until its start from sampled views is over."""
+    job = _Job(facts, numbers, here)
+    return job.need([job.reading(), *job.start()])
 
 
 def stages(numbers: Numbers) -> list[tuple[int, int]]:
@@ -138,21 +147,56 @@ class _Job:
 
     facts: ModelFacts
     numbers: Numbers
-    itemsize: int
-    device_type: str
-    kernels: Kernels
-    graphs: bool
+    here: Surroundings
 
     @property
     def field(self) -> int:
-        fused = is_fused(self.numbers, self.device_type, self.kernels)
+        fused = is_fused(self.numbers, self.here.device_type, self.here.kernels)
         copies = FIELD_COPIES + (FUSED_FIELD_COPIES if fused else 0)
-        return round(FLOAT * copies * field_parameters(self.numbers, self.device_type))
+        return round(FLOAT * copies * field_parameters(self.numbers, self.here.device_type))
+
+    def need(self, moments: list[dict[str, int]], mesh: int = 0) -> Need:
+        """With the largest of the moments, or on a CPU with the mesh if that takes more."""
+        step = max(moments, key=_total)
+        kept = {"weights": self._weights("unet", "vae_encoder"), "field": self.field}
+        process = PROCESS_BYTES.get(self.here.device_type, PROCESS_BYTES["cuda"])
+        making = {"mesh and texture": mesh} if mesh else {}
+        if self.here.device_type == "cpu":
+            return Need({}, {"libraries": process, **kept, **(making if mesh > _total(step) else step)})
+        return Need({"libraries": GPU_LIBRARY_BYTES, **kept, **step}, {"libraries": process, **making})
+
+    def reading(self) -> dict[str, int]:
+        """While the prompt is encoded; what later moments need is loaded too."""
+        return {"text encoder": self._weights("text"), **self._decoder()}
+
+    def start(self) -> list[dict[str, int]]:
+        """Sampling views, making pictures of them one by one, and bringing the field to them."""
+        if self.numbers.start != "views":
+            return []
+        facts, decoder = self.facts, self._decoder()
+        network = self._network(min(START_VIEWS, self.numbers.views_per_step))
+        picture = round(facts.image_size**2 * facts.decoder_elements * self.here.itemsize)
+        return [
+            {"network": network * (GRAPH_COPIES if self.here.graphs else 1), **decoder},
+            {"picture": picture, **decoder},
+            {"samples": self._samples(START_RAYS, 1.0)},
+        ]
+
+    def _decoder(self) -> dict[str, int]:
+        return {"image decoder": self._weights("vae_decoder")} if self.numbers.start == "views" else {}
+
+    def _weights(self, *parts: str) -> int:
+        return self.here.itemsize * sum(self.facts.parameters[part] for part in parts)
+
+    def _network(self, views: int) -> int:
+        # Classifier-free guidance asks with and without the prompt in one batch, without gradients.
+        facts = self.facts
+        return round(2 * views * facts.latent_size**2 * facts.unet_elements * self.here.itemsize)
 
     def steps(self) -> list[dict[str, int]]:
         """The most that a step of each stage has at once beside weights and field."""
         held: dict[str, int] = {}
-        if self.graphs:
+        if self.here.graphs:
             # A stage begins beside the graphs of the one before.
             largest = max((self._guidance(*stage) for stage in stages(self.numbers)), key=_total)
             held = {"graphs": (GRAPH_COPIES - 1) * _total(largest)}
@@ -160,17 +204,16 @@ class _Job:
 
     def _guidance(self, views: int, size: int) -> dict[str, int]:
         facts = self.facts
-        elements = facts.encoder_elements * (1.0 if self.kernels == "none" else FUSED_ENCODER)
-        # Classifier-free guidance asks with and without the prompt in one batch, without gradients.
+        elements = facts.encoder_elements * (FUSED_ENCODER if self.here.fused else 1.0)
         return {
-            "image encoder": round(views * facts.image_size**2 * elements * self.itemsize),
-            "network": round(2 * views * facts.latent_size**2 * facts.unet_elements * self.itemsize),
+            "image encoder": round(views * facts.image_size**2 * elements * self.here.itemsize),
+            "network": self._network(views),
         }
 
     def _step(self, views: int, size: int) -> dict[str, int]:
         guidance, every = self._guidance(views, size), views * size * size
         rays = {"rays": RAY_BYTES * every}
-        found = found_bytes(every, self.numbers, self.device_type, self.kernels)
+        found = found_bytes(every, self.numbers, self.here.device_type, self.here.kernels)
         if found:
             rays["found samples"] = found
         chunk = self.numbers.ray_chunk
@@ -182,7 +225,7 @@ class _Job:
         return {**rays, **(part if _total(part) > _total(guidance) else guidance)}
 
     def _samples(self, rays: int, crowding: float) -> int:
-        return sample_bytes(rays, self.numbers, self.device_type, self.kernels, crowding)
+        return sample_bytes(rays, self.numbers, self.here.device_type, self.here.kernels, crowding)
 
 
 def _total(parts: Mapping[str, int]) -> int:

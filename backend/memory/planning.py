@@ -5,22 +5,27 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.diffusion.config import ModelConfig
 from backend.errors import UserError
-from backend.memory.estimation import Need, estimate
+from backend.kernel_switch import kernels_allowed
+from backend.memory.estimation import Need, Surroundings, estimate, estimate_start
 from backend.memory.facts import ModelFacts, read_facts
 from backend.memory.fitting import Fit, Room, fit, nothing_fits, smallest
 from backend.memory.free import available_ram, free_memory
-from backend.memory.rendering import Kernels
+from backend.memory.rendering import Kernels, is_fused
 from backend.memory.sampling import estimate_sampling
 
 if TYPE_CHECKING:
     import torch
 
     from backend.settings import Numbers
+
+
+_NO_VIEWS = "The object starts from a ball: for sampled views to start from, memory does not suffice."
 
 
 def plan(
@@ -34,20 +39,20 @@ def plan(
     """
     from backend.devices import title
 
-    kernels, graphs = kernels_on(device), has_graphs(device)
+    here = Surroundings(
+        device.type, dtype.itemsize, kernels_on(device, numbers), has_graphs(device), fuses(device, dtype)
+    )
 
     def need_of(facts: ModelFacts) -> Callable[[Numbers], Need]:
-        return lambda candidate: estimate(facts, candidate, dtype.itemsize, device.type, kernels, graphs)
+        return lambda candidate: estimate(facts, candidate, here)
 
     others = {name: smallest(numbers, need_of(other)) for name, (other, _) in _other_models(folder).items()}
-    return fit(
-        numbers,
-        need_of(read_facts(folder, image_size)),
-        free_memory(device),
-        available_ram(),
-        title(device),
-        others,
-    )
+    facts, free, free_host = read_facts(folder, image_size), free_memory(device), available_ram()
+    said: tuple[str, ...] = ()
+    if numbers.start == "views" and Room.of(free, free_host).lack(estimate_start(facts, numbers, here)):
+        numbers, said = replace(numbers, start="blob"), (_NO_VIEWS,)
+    found = fit(numbers, need_of(facts), free, free_host, title(device), others)
+    return replace(found, sentences=(*said, *found.sentences))
 
 
 def plan_sampling(
@@ -74,22 +79,31 @@ def plan_sampling(
     raise UserError(nothing_fits("Sampling views needs", least, room, title(device), others))
 
 
-def kernels_on(device: torch.device) -> Kernels:
-    """Which Triton kernels will run there: they are tried, once a process."""
+def kernels_on(device: torch.device, numbers: Numbers) -> Kernels:
+    """Which Triton kernels will run there for a field of these numbers: they are tried, once a process."""
     from backend.radiance.hash_grid import triton_works
 
     if device.type != "cuda" or not triton_works():
         return "none"
+    if not is_fused(numbers, device.type, "field"):
+        return "grid"
     from backend.radiance.fused.trial import fused_works
 
-    return "field" if fused_works() else "grid"
+    return "field" if fused_works(numbers.hash_levels, numbers.hidden) else "grid"
+
+
+def fuses(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether `MultiViewDiffusion.accelerate` fuses the networks there: they have kernels of their own."""
+    from backend.diffusion.fast.trial import triton_works
+
+    return device.type == "cuda" and triton_works(device, dtype)
 
 
 def has_graphs(device: torch.device) -> bool:
     """Whether `MultiViewDiffusion.accelerate` makes CUDA graphs there."""
     import torch
 
-    return device.type == "cuda" and bool(torch.version.cuda)
+    return device.type == "cuda" and bool(torch.version.cuda) and kernels_allowed()
 
 
 def _other_models(folder: Path) -> dict[str, tuple[ModelFacts, int]]:

@@ -10,12 +10,20 @@ import pytest
 
 from backend.memory import estimation as memory
 from backend.memory import rendering
-from backend.memory.estimation import Need, estimate, field_parameters, stages
+from backend.memory.estimation import (
+    Need,
+    Surroundings,
+    estimate,
+    estimate_start,
+    field_parameters,
+    stages,
+)
 from backend.memory.facts import ModelFacts, decoder_elements, encoder_elements, unet_elements
 from backend.memory.fitting import fit
 from backend.radiance.dense_grid import DenseGrid
 from backend.radiance.hash_grid import HashGrid
 from backend.settings import PRESETS, Numbers
+from backend.start.fitting import RAYS as fitting_rays
 
 PAPER = PRESETS["paper"].numbers
 FULL = ModelFacts(
@@ -35,6 +43,9 @@ TOY = ModelFacts(
     8, 2, {"unet": 1000, "vae_encoder": 100, "vae_decoder": 50, "text": 10},
     encoder_elements=5, unet_elements=7, decoder_elements=3,
 )  # fmt: skip
+PLAIN = Surroundings("cuda", 2)
+FIELD_KERNELS = Surroundings("cuda", 2, "field")
+ALL_KERNELS = Surroundings("cuda", 2, "field", graphs=True, fused=True)
 
 
 def test_every_part_by_hand() -> None:
@@ -48,8 +59,8 @@ def test_every_part_by_hand() -> None:
         hidden=64,
         occupancy_resolution=32,
     )
-    parts = memory._Job(TOY, numbers, 2, "cuda", "none", False).steps()[0]
-    whole = estimate(TOY, numbers, 2, "cuda").device
+    parts = memory._Job(TOY, numbers, PLAIN).steps()[0]
+    whole = estimate(TOY, numbers, PLAIN).device
     assert whole["weights"] == 2 * 1100
     assert parts["image encoder"] == 4 * 8 * 8 * 5 * 2
     assert parts["network"] == 2 * 4 * 2 * 2 * 7 * 2  # twice the views, for guidance
@@ -66,7 +77,7 @@ def test_every_part_by_hand() -> None:
 )
 def test_the_published_models_encoder_as_measured(views: int, itemsize: int, measured: float) -> None:
     numbers = replace(PAPER, refine_from=1.0, views_per_step=views, ray_chunk=0)
-    assert estimate(FULL, numbers, itemsize, "cuda").device["image encoder"] == pytest.approx(
+    assert estimate(FULL, numbers, Surroundings("cuda", itemsize)).device["image encoder"] == pytest.approx(
         measured, rel=0.01
     )
 
@@ -76,7 +87,9 @@ def test_the_published_models_encoder_as_measured(views: int, itemsize: int, mea
 )
 def test_the_published_models_network_as_measured(views: int, itemsize: int, measured: float) -> None:
     numbers = replace(PAPER, refine_from=1.0, views_per_step=views, ray_chunk=0)
-    assert estimate(FULL, numbers, itemsize, "cuda").device["network"] == pytest.approx(measured, rel=0.08)
+    assert estimate(FULL, numbers, Surroundings("cuda", itemsize)).device["network"] == pytest.approx(
+        measured, rel=0.08
+    )
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -88,22 +101,55 @@ def test_the_fields_parameters_are_those_of_the_encodings(device: str) -> None:
     assert field_parameters(auto, device) == field_parameters(dense if device == "cpu" else hashed, device)
 
 
+def test_fused_modules_are_the_networks_alone() -> None:
+    numbers = replace(PAPER, refine_from=1.0, ray_chunk=0)
+    plain = estimate(FULL, numbers, PLAIN).device
+    networks = estimate(FULL, numbers, replace(PLAIN, fused=True)).device
+    field = estimate(FULL, numbers, FIELD_KERNELS).device
+    assert networks["image encoder"] == pytest.approx(memory.FUSED_ENCODER * plain["image encoder"])
+    assert networks["samples"] == plain["samples"]
+    assert field["image encoder"] == plain["image encoder"]
+    assert field["samples"] < plain["samples"]
+
+
+def test_a_start_from_views_by_hand() -> None:
+    numbers = replace(PRESETS["standard"].small, start="views", hidden=8)
+    job = memory._Job(TOY, numbers, replace(PLAIN, graphs=True))
+    assert job.reading() == {"text encoder": 2 * 10, "image decoder": 2 * 50}
+    sampling, decoding, fitting = job.start()
+    assert sampling == {"network": 2 * (2 * 4 * 2 * 2 * 7 * 2), "image decoder": 2 * 50}
+    assert decoding == {"picture": 8 * 8 * 3 * 2, "image decoder": 2 * 50}  # one by one
+    assert set(fitting) == {"samples"}
+    assert memory._Job(TOY, replace(numbers, start="blob"), PLAIN).start() == []
+    assert fitting_rays == memory.START_RAYS
+
+
+def test_a_decoder_counts_where_a_start_needs_it() -> None:
+    large = replace(TOY, parameters={**TOY.parameters, "vae_decoder": 10**9}, decoder_elements=10**8)
+    numbers = replace(PAPER, render_size=16, refine_from=1.0)
+    views = replace(numbers, start="views")
+    picture = 8 * 8 * 10**8 * 2
+    for need in (estimate(large, views, PLAIN), estimate_start(large, views, PLAIN)):
+        assert (need.device["image decoder"], need.device["picture"]) == (2 * 10**9, picture)
+    assert estimate(large, numbers, PLAIN) == estimate(TOY, numbers, PLAIN)
+
+
 def test_the_larger_stage_counts() -> None:
     first, both = replace(PAPER, refine_from=1.0, ray_chunk=0), replace(PAPER, ray_chunk=0)
     assert stages(first) == [(8, 64)]
     assert stages(replace(PAPER, refine_from=0.0)) == [(4, 256)]
     assert stages(both) == [(8, 64), (4, 256)]
-    assert estimate(FULL, both, 2, "cuda").device["rays"] == rendering.RAY_BYTES * 4 * 256**2
-    assert estimate(FULL, both, 2, "cuda").device_total > estimate(FULL, first, 2, "cuda").device_total
+    assert estimate(FULL, both, PLAIN).device["rays"] == rendering.RAY_BYTES * 4 * 256**2
+    assert estimate(FULL, both, PLAIN).device_total > estimate(FULL, first, PLAIN).device_total
 
 
 def test_parts_of_the_pictures_wait_for_the_guidance_to_be_over() -> None:
     whole, parts = replace(PAPER, ray_chunk=0), replace(PAPER, ray_chunk=4096)
-    assert {"samples", "image encoder"} <= set(estimate(FULL, whole, 2, "cuda").device)
-    few = estimate(FULL, parts, 2, "cuda").device
+    assert {"samples", "image encoder"} <= set(estimate(FULL, whole, PLAIN).device)
+    few = estimate(FULL, parts, PLAIN).device
     assert "image encoder" in few
     assert "samples" not in few
-    larger = estimate(FULL, replace(PAPER, ray_chunk=1 << 17), 2, "cuda").device
+    larger = estimate(FULL, replace(PAPER, ray_chunk=1 << 17), PLAIN).device
     assert "samples" in larger
     assert "image encoder" not in larger
 
@@ -118,13 +164,13 @@ def test_the_fields_kernels_by_hand() -> None:
         hash_levels=17,
     )
     found = 0.78 * 0.63**3
-    job = memory._Job(TOY, numbers, 2, "cuda", "field", False)
+    job = memory._Job(TOY, numbers, FIELD_KERNELS)
     (parts,) = job.steps()
     assert parts["found samples"] == round(8 * found * 4 * 64 * 64 * 296)
     # Stored are 32 levels, for they are padded; 17 get gradients.
     assert parts["samples"] == round((1 << 13) * 296 * found * (36 + 4 * (17 + 32)))
     lit = replace(numbers, orientation=1.0, normals="analytic")
-    (parts,) = memory._Job(TOY, lit, 2, "cuda", "field", False).steps()
+    (parts,) = memory._Job(TOY, lit, FIELD_KERNELS).steps()
     assert parts["samples"] == round((1 << 13) * 296 * found * (36 + 174 + 2 * 4 * 17))
     assert job.field == pytest.approx(4 * 5.5 * field_parameters(numbers, "cuda"), rel=1e-6)
 
@@ -136,7 +182,7 @@ def test_the_fields_kernels_by_hand() -> None:
 def test_what_the_fields_kernels_cannot_do_counts_as_without_them(changes: dict) -> None:
     numbers = replace(PAPER, **changes)
     assert not rendering.is_fused(numbers, "cuda", "field")
-    assert estimate(FULL, numbers, 2, "cuda", "field") == estimate(FULL, numbers, 2, "cuda", "grid")
+    assert estimate(FULL, numbers, FIELD_KERNELS) == estimate(FULL, numbers, Surroundings("cuda", 2, "grid"))
 
 
 def test_the_fields_kernels_are_asked_for_what_they_can_do() -> None:
@@ -152,15 +198,15 @@ def test_the_fields_kernels_are_asked_for_what_they_can_do() -> None:
 )
 def test_a_whole_step_with_all_kernels_as_measured(preset: str, reserved: float) -> None:
     numbers = replace(PRESETS[preset].numbers, refine_from=1.0, ray_chunk=0, occupancy_resolution=32)
-    need = estimate(FULL, numbers, 2, "cuda", "field", graphs=True)
+    need = estimate(FULL, numbers, ALL_KERNELS)
     context = 0.5
     assert need.device_total / 2**30 == pytest.approx(reserved + context, rel=0.05)
 
 
 def test_graphs_of_the_larger_stage_are_still_there_when_the_next_begins() -> None:
     numbers = replace(PAPER, ray_chunk=4096)
-    first = estimate(FULL, replace(numbers, refine_from=1.0), 2, "cuda", "field", graphs=True).device
-    both = memory._Job(FULL, numbers, 2, "cuda", "field", True).steps()
+    first = estimate(FULL, replace(numbers, refine_from=1.0), ALL_KERNELS).device
+    both = memory._Job(FULL, numbers, ALL_KERNELS).steps()
     assert first["graphs"] == first["image encoder"] + first["network"]
     assert [step["graphs"] for step in both] == [first["graphs"]] * 2
 
@@ -195,24 +241,25 @@ def test_what_is_kept_of_a_sample_as_measured(normals: str, kind: str, kept: int
 
 def test_kernels_need_less() -> None:
     plain, grid, field = (
-        estimate(FULL, PAPER, 2, "cuda", kernels).device_total for kernels in ("none", "grid", "field")
+        estimate(FULL, PAPER, Surroundings("cuda", 2, kernels)).device_total
+        for kernels in ("none", "grid", "field")
     )
     assert field < grid < plain
 
 
 def test_a_cpu_has_one_memory_and_the_mesh_may_be_the_peak() -> None:
     numbers = PRESETS["standard"].small
-    need = estimate(TOY, numbers, 4, "cpu")
+    need = estimate(TOY, numbers, Surroundings("cpu", 4))
     assert need.device_total == 0
     assert need.host["libraries"] == memory.PROCESS_BYTES["cpu"]
-    large = estimate(TOY, replace(numbers, texture_size=4096), 4, "cpu")
+    large = estimate(TOY, replace(numbers, texture_size=4096), Surroundings("cpu", 4))
     assert large.host["mesh and texture"] == memory.TEXEL_BYTES * 4096**2 + memory.MESH_BASE
     assert large.host_total == sum(large.host.values())
 
 
 def test_the_text_encoder_counts_where_it_is_the_largest() -> None:
     wordy = replace(TOY, parameters={**TOY.parameters, "text": 10**9})
-    need = estimate(wordy, replace(PAPER, render_size=16, refine_from=1.0), 2, "cuda")
+    need = estimate(wordy, replace(PAPER, render_size=16, refine_from=1.0), PLAIN)
     assert need.device["text encoder"] == 2 * 10**9
 
 
@@ -225,15 +272,15 @@ def test_every_number_that_costs_memory_costs_more_when_it_is_larger() -> None:
         "hidden": 128,
         "hash_log2_size": 21,
     }.items():
-        more = estimate(FULL, replace(base, **{name: larger}), 2, "cuda")
-        assert more.device_total > estimate(FULL, base, 2, "cuda").device_total, name
-    taller = estimate(FULL, replace(base, mesh_resolution=512), 2, "cuda")
-    assert taller.host_total > estimate(FULL, base, 2, "cuda").host_total
+        more = estimate(FULL, replace(base, **{name: larger}), PLAIN)
+        assert more.device_total > estimate(FULL, base, PLAIN).device_total, name
+    taller = estimate(FULL, replace(base, mesh_resolution=512), PLAIN)
+    assert taller.host_total > estimate(FULL, base, PLAIN).host_total
 
 
 def test_on_a_cpu_a_fine_occupancy_grid_may_be_the_peak() -> None:
     numbers = replace(PAPER, refine_from=1.0, render_size=16, views_per_step=4, occupancy_resolution=128)
-    need = estimate(TOY, numbers, 4, "cpu")
+    need = estimate(TOY, numbers, Surroundings("cpu", 4))
     assert need.host["occupancy grid"] == 128**3 * (320 + 8 * numbers.hidden)
 
 
@@ -252,7 +299,7 @@ def test_with_all_kernels_a_smaller_card_renders_in_parts_and_changes_nothing_el
     asked = replace(PAPER, ray_chunk=0, occupancy_resolution=128)
 
     def need_of(numbers: Numbers) -> Need:
-        return estimate(FULL, numbers, 2, "cuda", "field", graphs=True)
+        return estimate(FULL, numbers, ALL_KERNELS)
 
     assert fit(asked, need_of, 12 * 2**30, 10**12, "TOY 12").sentences == ()
     eight = fit(asked, need_of, round(7.3 * 2**30), 10**12, "TOY 8").numbers

@@ -13,6 +13,7 @@ import torch
 
 from backend.diffusion.registry import SHIPPED
 from backend.errors import UserError
+from backend.kernel_switch import VARIABLE
 from backend.memory import planning
 from backend.memory.planning import plan
 from backend.settings import PRESETS
@@ -63,18 +64,48 @@ def test_another_model_that_would_fit_is_named_and_a_broken_one_is_not(
     assert "broken" not in str(caught.value)
 
 
+def test_sampled_views_that_do_not_fit_make_it_start_from_a_ball(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.memory.facts.decoder_elements", lambda widths: 1e6)
+    monkeypatch.setattr(planning, "available_ram", lambda: 2 * GB)
+    asked = replace(SMALL, start="views")
+    found = run(asked)
+    assert found.numbers == replace(asked, start="blob")
+    assert found.sentences == (planning._NO_VIEWS,)
+
+
 @pytest.mark.parametrize(
     ("grid", "field", "kernels"), [(False, True, "none"), (True, False, "grid"), (True, True, "field")]
 )
 def test_the_kernels_that_will_run(
     grid: bool, field: bool, kernels: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def fused_works(levels: int, hidden: int) -> bool:
+        asked.append((levels, hidden))
+        return field
+
     monkeypatch.setattr("backend.radiance.hash_grid.triton_works", lambda: grid)
     # Not imported: it needs Triton itself.
-    trial = SimpleNamespace(fused_works=lambda: field)
-    monkeypatch.setitem(sys.modules, "backend.radiance.fused.trial", trial)
-    assert planning.kernels_on(torch.device("cuda")) == kernels
-    assert planning.kernels_on(torch.device("cpu")) == "none"
+    monkeypatch.setitem(sys.modules, "backend.radiance.fused.trial", SimpleNamespace(fused_works=fused_works))
+    paper = replace(PRESETS["paper"].numbers, hash_levels=12, hidden=32)
+    cuda = torch.device("cuda")
+    assert planning.kernels_on(cuda, paper) == kernels
+    assert asked == ([(12, 32)] if grid else [])
+    assert planning.kernels_on(torch.device("cpu"), paper) == "none"
+    # What the field's kernels can't do they are not tried for.
+    biased = replace(paper, network_bias="yes")
+    assert planning.kernels_on(cuda, biased) == ("grid" if grid else "none")
+    assert len(asked) == int(grid)
+
+
+def test_networks_are_fused_where_their_own_kernels_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    from backend.diffusion.fast import trial
+
+    monkeypatch.setattr(trial, "triton_works", lambda device, dtype: dtype == torch.bfloat16)
+    assert planning.fuses(torch.device("cuda"), torch.bfloat16)
+    assert not planning.fuses(torch.device("cuda"), torch.float32)
+    assert not planning.fuses(torch.device("cpu"), torch.bfloat16)
 
 
 def test_graphs_are_cudas_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,4 +113,7 @@ def test_graphs_are_cudas_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert planning.has_graphs(torch.device("cuda"))
     assert not planning.has_graphs(torch.device("cpu"))
     monkeypatch.setattr(torch.version, "cuda", None)  # as on ROCm
+    assert not planning.has_graphs(torch.device("cuda"))
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setenv(VARIABLE, "off")
     assert not planning.has_graphs(torch.device("cuda"))
