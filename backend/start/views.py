@@ -14,6 +14,7 @@ import torch
 
 from backend.cameras import conditioning, distance_for, orbit_views
 from backend.diffusion.sampler import Sampler, before_colour, decode, draw_noise
+from backend.gpu_errors import crashes_explained, is_shortage
 from backend.start.fitting import CutOuts, fit
 from backend.start.foreground import cut_out
 from backend.start.visual_hull import inside_hull
@@ -34,10 +35,36 @@ KEY = (0.0, 1.0, 0.0)
 def start_from_views(distillation: Distillation, on_step: Callable[[int, int], None]) -> None:
     """Fits the field of a distillation that has taken no step yet to views sampled for its prompt.
 
-    The same seed gives the same field; it stays as it is where the views show no object.
-    on_step(done, steps) is called after each of the sampler's passes and may raise to end it. The model must
-    have its image decoder.
+    The same seed gives the same field; it stays as it is where the views show no object, or where memory runs
+    out. on_step(done, steps) is called after each of the sampler's passes and may raise to end it. The model
+    must have its image decoder, which it loses here.
     """
+    model, parts = distillation.guidance.model, (distillation.field, distillation.occupancy)
+    before = [{name: each.clone() for name, each in part.state_dict().items()} for part in parts]
+    with crashes_explained():
+        if not _is_done(lambda: _start(distillation, on_step)):
+            log.warning("Memory ran out while views were sampled; starting from a ball.")
+            for part, state in zip(parts, before, strict=True):
+                part.load_state_dict(state)
+        # What the pictures took is for the steps to come.
+        model.release_graphs()
+        model.drop_image_decoder()
+        if distillation.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _is_done(work: Callable[[], None]) -> bool:
+    """False if memory ran out; nothing then holds the work's tensors."""
+    try:
+        work()
+    except RuntimeError as error:
+        if not is_shortage(error):
+            raise
+        return False
+    return True
+
+
+def _start(distillation: Distillation, on_step: Callable[[int, int], None]) -> None:
     guidance, numbers = distillation.guidance, distillation.numbers
     model = guidance.model
     ranges = distillation.ranges
@@ -51,7 +78,9 @@ def start_from_views(distillation: Distillation, on_step: Callable[[int, int], N
         each.expand(len(views), -1, -1) for each in (guidance.context, guidance.negative_context)
     )
     latents = sampler(model, noise, context, negative, conditioning(views.c2w), on_step)
-    cut_outs = CutOuts(views, *cut_out(decode(model, latents)))
+    # Decoding, one view at a time, and fitting have no use for the network's graph.
+    model.release_graphs()
+    cut_outs = CutOuts(views, *cut_out(decode(model, latents, 1)))
     if not _agree(cut_outs, distillation.field.bound):
         log.warning("The sampled views show no object; starting from a ball.")
         return

@@ -14,6 +14,19 @@ from backend.radiance.occupancy import OccupancyGrid
 from backend.start import views
 
 
+class Model:
+    """What is let go of, in order."""
+
+    def __init__(self) -> None:
+        self.released: list[str] = []
+
+    def release_graphs(self) -> None:
+        self.released.append("graphs")
+
+    def drop_image_decoder(self) -> None:
+        self.released.append("decoder")
+
+
 @pytest.fixture
 def distillation() -> Any:
     """What a start needs of a distillation; there is no network in it."""
@@ -24,7 +37,7 @@ def distillation() -> Any:
         field=field,
         occupancy=OccupancyGrid(0.8, 16),
         numbers=SimpleNamespace(guidance_scale=6.0, guidance_rescale=0.5, samples_per_ray=16),
-        guidance=SimpleNamespace(model=None, context=context, negative_context=context),
+        guidance=SimpleNamespace(model=Model(), context=context, negative_context=context),
         ranges=ViewRanges((20.0, 40.0), (0.0, 30.0), (0.9, 1.0)),
         views=4,
         device=torch.device("cpu"),
@@ -37,7 +50,7 @@ def show(monkeypatch: pytest.MonkeyPatch, pictures: torch.Tensor) -> None:
     monkeypatch.setattr(views, "draw_noise", lambda model, seed: torch.zeros(4, 1, 1, 1))
     monkeypatch.setattr(views, "before_colour", lambda model, noise, colour: noise)
     monkeypatch.setattr(views, "Sampler", lambda *settings: lambda *inputs: None)
-    monkeypatch.setattr(views, "decode", lambda model, latents: pictures)
+    monkeypatch.setattr(views, "decode", lambda model, latents, at_once: pictures)
 
 
 def test_views_without_an_object_leave_the_ball(
@@ -48,6 +61,7 @@ def test_views_without_an_object_leave_the_ball(
     views.start_from_views(distillation, lambda done, steps: None)
     assert all(map(torch.equal, before, distillation.field.parameters()))
     assert "show no object" in caplog.text
+    assert distillation.guidance.model.released == ["graphs", "graphs", "decoder"]
 
 
 def test_an_object_in_all_views_stands_in_the_field(
@@ -61,3 +75,37 @@ def test_an_object_in_all_views_stands_in_the_field(
         density = distillation.field.density(torch.tensor([(0.0, 0, 0), (0.6, 0, 0), (0, 0, -0.6)]))
     assert density[0] > 10 > 5 > density[1:].max()
     assert 0 < distillation.occupancy.fraction() < 0.8  # it was looked at: a fresh one is all occupied
+
+
+@pytest.mark.parametrize("where", ["decode", "fit"])
+def test_where_memory_runs_out_it_starts_from_the_fresh_ball(
+    distillation: Any, where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pictures = torch.tensor(views.KEY).repeat(4, 16, 16, 1)
+    pictures[:, 5:11, 5:11] = 0.8
+    show(monkeypatch, pictures)
+
+    def run_out(*given: Any) -> Any:
+        with torch.no_grad():
+            for parameter in distillation.field.parameters():
+                parameter.add_(1)
+            distillation.occupancy.mask.zero_()
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(views, where, run_out)
+    before = [each.clone() for each in distillation.field.parameters()]
+    views.start_from_views(distillation, lambda done, steps: None)
+    assert all(map(torch.equal, before, distillation.field.parameters()))
+    assert distillation.occupancy.mask.all()
+    assert "starting from a ball" in caplog.text
+    assert distillation.guidance.model.released[-2:] == ["graphs", "decoder"]
+
+
+def test_another_fault_is_not_hidden(distillation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: Any) -> Any:
+        raise RuntimeError("shapes do not match")
+
+    show(monkeypatch, torch.tensor(views.KEY).expand(4, 16, 16, 3))
+    monkeypatch.setattr(views, "decode", fail)
+    with pytest.raises(RuntimeError, match="shapes"):
+        views.start_from_views(distillation, lambda done, steps: None)
