@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from torch import nn
@@ -10,6 +11,8 @@ from torch import nn
 from backend.diffusion.attention import JoinedAttention
 from backend.diffusion.fast.attention import FusedMapAttention, FusedTransformer
 from backend.diffusion.fast.blocks import FusedConv, FusedDownsample, FusedNorm, FusedResnet, FusedUpsample
+
+log = logging.getLogger(__name__)
 
 
 def fuse(network: nn.Module) -> int:
@@ -21,11 +24,20 @@ def fuse(network: nn.Module) -> int:
     for parent in list(network.modules()):
         _fuse_ends(parent)
         for name, child in list(parent._modules.items()):
-            fused = None if child is None else _equal(child)
+            fused = None if child is None else _fused(child)
             if fused is not None:
                 setattr(parent, name, fused)
                 count += 1
     return count
+
+
+def _fused(stock: nn.Module) -> nn.Module | None:
+    """The faster equal, if there is one. Another version of diffusers may have other parts in a block."""
+    try:
+        return _equal(stock)
+    except AttributeError as error:
+        log.info("A %s is of another make (%s), so it stays as it is.", type(stock).__name__, error)
+        return None
 
 
 def _equal(stock: nn.Module) -> nn.Module | None:
@@ -49,9 +61,10 @@ def _fuse_ends(network: Any) -> None:
     if type(network).__name__ not in ("UNet2DConditionModel", "Encoder", "Decoder"):
         return
     for name in ("conv_in", "conv_out"):
-        if type(getattr(network, name)) is nn.Conv2d and _fits(getattr(network, name)):
+        if type(getattr(network, name, None)) is nn.Conv2d and _fits(getattr(network, name)):
             setattr(network, name, FusedConv(getattr(network, name)))
-    if type(network.conv_norm_out) is nn.GroupNorm and type(network.conv_act) is nn.SiLU:
+    ending = (getattr(network, "conv_norm_out", None), getattr(network, "conv_act", None))
+    if type(ending[0]) is nn.GroupNorm and type(ending[1]) is nn.SiLU:
         network.conv_norm_out = FusedNorm(network.conv_norm_out)
         network.conv_act = nn.Identity()
 

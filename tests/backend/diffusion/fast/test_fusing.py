@@ -86,3 +86,22 @@ def test_unknown_modules_stay() -> None:
     parent = nn.Sequential(block)
     assert fuse(parent) == 0
     assert parent[0] is block
+
+
+@pytest.mark.parametrize("name", ["output_scale_factor", "skip_time_act"])
+def test_a_block_of_another_diffusers_stays(name: str) -> None:
+    from diffusers.models.resnet import ResnetBlock2D
+
+    block = ResnetBlock2D(in_channels=32, temb_channels=8)
+    parent = nn.Sequential(block)
+    delattr(block, name)
+    assert fuse(parent) == 0
+    assert parent[0] is block
+
+
+def test_ends_of_another_diffusers_stay(pair: Any) -> None:
+    encoder = copy.deepcopy(pair[0].vae.encoder)
+    del encoder.conv_act
+    norm = encoder.conv_norm_out
+    assert fuse(encoder) > 0
+    assert encoder.conv_norm_out is norm
