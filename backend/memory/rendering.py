@@ -111,12 +111,9 @@ def look_bytes(numbers: Numbers, device_type: str, kernels: Kernels) -> float:
 
 
 def fused_bytes(numbers: Numbers) -> float:
-    """For a sample, by the field's kernels: with stored features of the forward pass, or with normals."""
-    levels = numbers.hash_levels
-    if numbers.needs_normals:
-        return FUSED_BYTES + FUSED_NORMAL_BYTES + 2 * FUSED_LEVEL_BYTES * levels
-    stored = max(16, 1 << (levels - 1).bit_length())
-    return FUSED_BYTES + FUSED_LEVEL_BYTES * (levels + stored)
+    """For a sample, by the field's kernels: features, their gradient, with normals one more such array."""
+    level = FUSED_LEVEL_BYTES * numbers.hash_levels
+    return FUSED_BYTES + 2 * level + (FUSED_NORMAL_BYTES + level if numbers.needs_normals else 0)
 
 
 def kept_bytes(numbers: Numbers, kind: str) -> float:

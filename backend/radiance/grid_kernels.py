@@ -23,6 +23,27 @@ def level_facts(scale_ptr, geometry_ptr, level):
 
 
 @triton.jit
+def all_levels(scale_ptr, geometry_ptr, levels, padded: tl.constexpr):
+    """Facts of all levels as rows (1, padded): scale, resolution, size, offset, hashed; and which exist."""
+    level = tl.arange(0, padded)
+    known = level < levels
+    facts = geometry_ptr + level * 4
+    scale = tl.load(scale_ptr + level, mask=known, other=0.0)
+    resolution = tl.load(facts, mask=known, other=1)
+    size = tl.load(facts + 1, mask=known, other=1)
+    offset = tl.load(facts + 2, mask=known, other=0)
+    hashed = tl.load(facts + 3, mask=known, other=0)
+    return (
+        scale[None, :],
+        resolution[None, :],
+        size[None, :],
+        offset[None, :],
+        hashed[None, :],
+        known[None, :],
+    )
+
+
+@triton.jit
 def corner_entry(cx, cy, cz, corner: tl.constexpr, resolution, size, offset, hashed):
     """Table entry of one of the 8 corners at the lowest one (cx, cy, cz); see `hash_grid.entry_index`.
 
@@ -43,6 +64,36 @@ def cell_along(x, scale, resolution):
     low = tl.floor(place)
     corner = tl.minimum(tl.maximum(low.to(tl.int32), 0), resolution - 1)
     return corner, place - low
+
+
+@triton.jit
+def cell(x, scale, resolution):
+    """Lowest corner and fraction along one axis in all levels, (block, levels) each; x (block,) in 0..1."""
+    return cell_along(x[:, None], scale, resolution)
+
+
+@triton.jit
+def slot_along(x, parity, scale, resolution):
+    """Along one axis: each slot's coordinate, its weight, and the weight's sign in a derivative.
+
+    x (rays, 1) in 0..1; parity (1, 8).
+    """
+    low, fraction = cell_along(x, scale, resolution)
+    upper = (low ^ parity) & 1
+    weight = tl.where(upper != 0, fraction, 1.0 - fraction)
+    return low + upper, weight, tl.where(upper != 0, 1.0, -1.0)
+
+
+@triton.jit
+def slot_entry(x, y, z, resolution, size, offset, hashed):
+    """Table entry of a corner; see `grid_kernels.corner_entry`."""
+    if hashed != 0:
+        mixed = x.to(tl.uint32) ^ (y.to(tl.uint32) * 2654435761) ^ (z.to(tl.uint32) * 805459861)
+        entry = mixed.to(tl.int32) & (size - 1)
+    else:
+        plain = x + (y + z * resolution) * resolution
+        entry = tl.where(plain >= size, plain - size, plain)
+    return entry + offset
 
 
 @triton.jit
@@ -80,6 +131,12 @@ def read_pair(table_ptr, entry, inside, half: tl.constexpr):
         low = (bits & 0xFFFFFFFF).to(tl.uint32).to(tl.float32, bitcast=True)
         high = ((bits >> 32) & 0xFFFFFFFF).to(tl.uint32).to(tl.float32, bitcast=True)
         return low, high
+
+
+@triton.jit
+def joined(a, b, block: tl.constexpr, lp: tl.constexpr):
+    """First and second feature of each level (block, lp) as features in their order, (block, 2 lp)."""
+    return tl.reshape(tl.join(a, b), [block, 2 * lp])
 
 
 @triton.jit

@@ -25,16 +25,21 @@ from torch import Tensor
 
 from backend.radiance.grid_kernels import (
     add_pair,
+    all_levels,
+    cell,
     cell_along,
     corner_entry,
     corner_weight,
+    joined,
     level_facts,
     load_vector,
     read_pair,
+    slot_along,
+    slot_entry,
 )
 
 FEATURES = 2
-_BLOCK = 256
+_BLOCK, _GATHER_BLOCK, _SCATTER_BLOCK = 256, 64, 64
 
 
 @triton.jit
@@ -57,25 +62,29 @@ def _direction(v_ptr, row, inside, along: tl.constexpr):
 
 @triton.jit
 def _gather_kernel(
-    x_ptr, v_ptr, table_ptr, y_ptr, scale_ptr, geometry_ptr, count, width,
-    along: tl.constexpr, half: tl.constexpr, block: tl.constexpr,
+    x_ptr, v_ptr, table_ptr, y_ptr, scale_ptr, geometry_ptr, count, levels,
+    along: tl.constexpr, half: tl.constexpr, lp: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    level = tl.program_id(1)
     row = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
-    inside = row < count
-    scale, resolution, size, offset, hashed = level_facts(scale_ptr, geometry_ptr, level)
-    cx, cy, cz, fx, fy, fz = _locate(x_ptr, row, inside, scale, resolution)
-    vx, vy, vz = _direction(v_ptr, row, inside, along)
-    y0 = tl.zeros([block], tl.float32)
-    y1 = tl.zeros([block], tl.float32)
+    known = row < count
+    scale, resolution, size, offset, hashed, exists = all_levels(scale_ptr, geometry_ptr, levels, lp)
+    x, y, z = load_vector(x_ptr, row, known)
+    cx, fx = cell(x, scale, resolution)
+    cy, fy = cell(y, scale, resolution)
+    cz, fz = cell(z, scale, resolution)
+    vx, vy, vz = _direction(v_ptr, row[:, None], known[:, None], along)
+    inside = known[:, None] & exists
+    sum_a = tl.zeros([block, lp], tl.float32)
+    sum_b = tl.zeros([block, lp], tl.float32)
     for corner in tl.static_range(8):
         weight = corner_weight(fx, fy, fz, vx, vy, vz, scale, corner, along)
         entry = corner_entry(cx, cy, cz, corner, resolution, size, offset, hashed)
         a, b = read_pair(table_ptr, entry, inside, half)
-        y0 += weight * a
-        y1 += weight * b
-    tl.store(y_ptr + row * width + level * 2, y0, mask=inside)
-    tl.store(y_ptr + row * width + level * 2 + 1, y1, mask=inside)
+        sum_a += weight * a
+        sum_b += weight * b
+    feature = tl.arange(0, 2 * lp)[None, :]
+    place = y_ptr + row[:, None] * (levels * 2) + feature
+    tl.store(place, joined(sum_a, sum_b, block, lp), mask=known[:, None] & (feature < levels * 2))
 
 
 @triton.jit
@@ -87,14 +96,21 @@ def _scatter_kernel(
     row = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
     inside = row < count
     scale, resolution, size, offset, hashed = level_facts(scale_ptr, geometry_ptr, level)
-    cx, cy, cz, fx, fy, fz = _locate(x_ptr, row, inside, scale, resolution)
-    vx, vy, vz = _direction(v_ptr, row, inside, along)
+    x, y, z = load_vector(x_ptr, row, inside)
+    slot = tl.arange(0, 8)[None, :]
+    cx, wx, sx = slot_along(x[:, None], slot & 1, scale, resolution)
+    cy, wy, sy = slot_along(y[:, None], (slot >> 1) & 1, scale, resolution)
+    cz, wz, sz = slot_along(z[:, None], slot >> 2, scale, resolution)
+    weight = wx * wy * wz
+    if along:
+        vx, vy, vz = load_vector(v_ptr, row[:, None], inside[:, None])
+        weight = scale * (vx * sx * wy * wz + vy * sy * wx * wz + vz * sz * wx * wy)
     g0 = tl.load(g_ptr + row * width + level * 2, mask=inside, other=0.0)
     g1 = tl.load(g_ptr + row * width + level * 2 + 1, mask=inside, other=0.0)
-    for corner in tl.static_range(8):
-        weight = corner_weight(fx, fy, fz, vx, vy, vz, scale, corner, along)
-        entry = corner_entry(cx, cy, cz, corner, resolution, size, offset, hashed)
-        add_pair(dtable_ptr, entry, weight * g0, weight * g1, inside, vector)
+    # The corners side by side: neighbours in memory then go there by one instruction.
+    entry = slot_entry(cx, cy, cz, resolution, size, offset, hashed)
+    everywhere = tl.broadcast_to(inside[:, None], [block, 8])
+    add_pair(dtable_ptr, entry, weight * g0[:, None], weight * g1[:, None], everywhere, vector)
 
 
 @triton.jit
@@ -151,9 +167,10 @@ def gather(x: Tensor, table: Tensor, scales: Tensor, geometry: Tensor, v: Tensor
     count, levels = x.shape[0], scales.shape[0]
     y = torch.empty(count, levels * FEATURES, device=x.device, dtype=torch.float32)
     if count:
-        _gather_kernel[_per_level(count, levels)](
-            x, x if v is None else v, as_pairs(table), y, scales, geometry, count, y.shape[1],
-            along=v is not None, half=table.dtype == torch.float16, block=_BLOCK,
+        _gather_kernel[(triton.cdiv(count, _GATHER_BLOCK),)](
+            x, x if v is None else v, as_pairs(table), y, scales, geometry, count, levels,
+            along=v is not None, half=table.dtype == torch.float16,
+            lp=max(2, triton.next_power_of_2(levels)), block=_GATHER_BLOCK,
         )  # fmt: skip
     return y
 
@@ -164,9 +181,10 @@ def scatter(
     """Adds to `into` (the table's shape, float32) the gradient of sum(g * gather(x, table, v))."""
     count, levels = x.shape[0], scales.shape[0]
     if count:
-        _scatter_kernel[_per_level(count, levels)](
+        # Neighbouring programs work on one level, whose table then stays in the cache.
+        _scatter_kernel[(triton.cdiv(count, _SCATTER_BLOCK), levels)](
             x, x if v is None else v, g, into, scales, geometry, count, g.shape[1],
-            along=v is not None, vector=adds_pairs(x.device), block=_BLOCK,
+            along=v is not None, vector=adds_pairs(x.device), block=_SCATTER_BLOCK,
         )  # fmt: skip
 
 
@@ -237,8 +255,3 @@ class PullBack(torch.autograd.Function):
         if ctx.needs_input_grad[2]:
             dg = gather(x, table, scales, geometry, v)
         return None, dtable, dg, None, None, None
-
-
-def _per_level(count: int, levels: int) -> tuple[int, int]:
-    # Neighbouring programs work on one level, whose table then stays in the cache.
-    return triton.cdiv(count, _BLOCK), levels

@@ -9,18 +9,19 @@ from typing import Any
 
 import torch
 import triton
+import triton.language as tl
 from torch import Tensor, nn
 
 from backend.radiance.field import RadianceField
-from backend.radiance.fused import backward_kernels, forward_kernels
+from backend.radiance.fused import backward_kernels, forward_kernels, table_kernels
 from backend.radiance.fused.marching import Marched
+from backend.radiance.fused.networks import Networks, join, part
 from backend.radiance.hash_grid import HashGrid
 from backend.radiance.hash_grid_triton import adds_pairs, as_pairs
 
-_BLOCK = 64
-_WARPS = 4
-_SCATTER_BLOCK = 256
-_TILE_WIDTH = 8
+_BLOCK, _TILE_WIDTH, _WARPS = 64, 8, 4
+_BACKWARD_BLOCK, _BACKWARD_WARPS, _BACKWARD_PROGRAMS = 64, 4, 2
+_TABLE_BLOCK, _TABLE_WIDTH, _TABLE_WARPS = 16, 4, 4
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ def suits(field: RadianceField) -> bool:
         return False
     nets = (field.density_net, field.colour_net)
     plain = all(len(net) == 3 and all(layer.bias is None for layer in _linear(net)) for net in nets)
-    return plain and len(grid.levels) <= 32 and _hidden(field) <= 128
+    single = all(parameter.dtype == torch.float32 for parameter in _parameters(field))
+    return plain and single and len(grid.levels) <= 32 and _hidden(field) <= 64
 
 
 def evaluate(field: RadianceField, marched: Marched, want_gradient: bool, early_stop: float) -> Evaluated:
@@ -68,11 +70,13 @@ def at_points(field: RadianceField, x: Tensor, want_colour: bool) -> tuple[Tenso
     density = torch.empty(count, device=x.device)
     colour = torch.empty((count, 3) if want_colour else (0, 3), device=x.device)
     if count:
+        table, *weights = _parameters(field)
+        networks = join(weights, _kind(x.device))
         forward_kernels.field_forward[(triton.cdiv(count, _BLOCK),)](
-            x, x, x, x, *scene.arguments(_parameters(field)), density, colour, x, x,
-            count, *scene.sizes, 0, *scene.numbers, 0.0, 0.0,
-            points=True, want_colour=want_colour, want_gradient=False,
-            lp=scene.padded_levels, hp=scene.padded_hidden, tile_width=0, block=_BLOCK, num_warps=_WARPS,
+            x, x, x, x, scene.entries(table), *scene.grid, *networks, density, colour, x, x, x,
+            count, scene.levels, 0, *scene.numbers, 0.0, 0.0,
+            points=True, want_colour=want_colour, want_gradient=False, keep=False,
+            lp=scene.padded_levels, hp=networks.padded_hidden, tile_width=0, block=_BLOCK, num_warps=_WARPS,
         )  # fmt: skip
     return density, colour
 
@@ -84,7 +88,6 @@ class _Scene:
     scales: Tensor
     geometry: Tensor
     levels: int
-    hidden: int
     numbers: tuple[float, ...]
 
     @classmethod
@@ -95,25 +98,19 @@ class _Scene:
             field.bound, activation.multiplier, activation.sharpness, activation.blob_scale,
             activation.blob_radius,
         )  # fmt: skip
-        return cls(grid.scales, grid.geometry, len(grid.levels), _hidden(field), numbers)
+        return cls(grid.scales, grid.geometry, len(grid.levels), numbers)
 
     @property
-    def sizes(self) -> tuple[int, int]:
-        return self.levels, self.hidden
+    def grid(self) -> tuple[Tensor, Tensor]:
+        return self.scales, self.geometry
 
     @property
     def padded_levels(self) -> int:
         return max(16, triton.next_power_of_2(self.levels))
 
-    @property
-    def padded_hidden(self) -> int:
-        return max(16, triton.next_power_of_2(self.hidden))
-
-    def arguments(self, parameters: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """The kernels' arguments from the table on. Its entries are read in half precision, two at a time."""
-        table, *networks = parameters
-        pairs = as_pairs(table.detach().half())
-        return pairs, self.scales, self.geometry, *(weight.detach().contiguous() for weight in networks)
+    def entries(self, table: Tensor) -> Tensor:
+        """The table as kernels read it: in half precision, both features of an entry at once."""
+        return as_pairs(table.detach().half())
 
 
 class _Evaluate(torch.autograd.Function):
@@ -135,54 +132,77 @@ class _Evaluate(torch.autograd.Function):
         density, colour = torch.zeros(count, device=device), torch.zeros(count, 3, device=device)
         gradient = torch.zeros((count, 3) if want_gradient else (0, 3), device=device)
         live = torch.zeros(rays, dtype=torch.int32, device=device)
-        arguments = scene.arguments((table, density1, density2, colour1, colour2))
+        entries = scene.entries(table)
+        networks = join((density1, density2, colour1, colour2), _kind(device))
+        keep = any(ctx.needs_input_grad)
+        features = torch.empty(
+            count if keep else 0, 2 * scene.levels, dtype=networks.first.dtype, device=device
+        )
         if count:
             forward_kernels.field_forward[(triton.cdiv(rays, _BLOCK),)](
-                marched.origins, marched.directions, marched.t, marched.first, *arguments,
-                density, colour, gradient, live,
-                rays, *scene.sizes, marched.width, *scene.numbers, marched.length, early_stop,
-                points=False, want_colour=True, want_gradient=want_gradient,
-                lp=scene.padded_levels, hp=scene.padded_hidden, tile_width=_tile_width(marched), block=_BLOCK,
-                num_warps=_WARPS,
+                marched.origins, marched.directions, marched.t, marched.first, entries, *scene.grid,
+                *networks, density, colour, gradient, features, live,
+                rays, scene.levels, marched.width, *scene.numbers, marched.length, early_stop,
+                points=False, want_colour=True, want_gradient=want_gradient, keep=keep,
+                lp=scene.padded_levels, hp=networks.padded_hidden,
+                tile_width=_tile_width(marched, _BLOCK, _TILE_WIDTH), block=_BLOCK, num_warps=_WARPS,
             )  # fmt: skip
-        ctx.save_for_backward(live, *arguments)
-        ctx.scene, ctx.marched, ctx.want_gradient, ctx.shape = scene, marched, want_gradient, table.shape
+        ctx.save_for_backward(live, entries, *networks, density, colour, features)
+        ctx.scene, ctx.marched, ctx.want_gradient = scene, marched, want_gradient
+        ctx.shape, ctx.hidden = table.shape, density1.shape[0]
         ctx.mark_non_differentiable(live)
         return density, colour, gradient, live
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        live, pairs, scales, geometry, *networks = ctx.saved_tensors
-        scene, marched = ctx.scene, ctx.marched
+        live, entries, first, last, density, colour, features = ctx.saved_tensors
+        scene, marched, networks = ctx.scene, ctx.marched, Networks(first, last)
         d_density, d_colour, d_gradient = (each.contiguous() for each in gradients[:3])
         count, device = marched.t.shape[0], live.device
         d_table = torch.zeros(ctx.shape, device=device)
-        d_networks = [torch.zeros_like(weight) for weight in networks]
+        d_networks = Networks(*(torch.zeros_like(each, dtype=torch.float32) for each in networks))
         if count:
-            places = (marched.origins, marched.directions, marched.t, marched.ray, marched.first, live)
-            features = torch.empty(scene.levels, count, dtype=torch.int32, device=device)
-            pull = torch.empty_like(features) if ctx.want_gradient else features
-            backward_kernels.networks_backward[(min(triton.cdiv(count, _BLOCK), _programs(device)),)](
-                *places, pairs, scales, geometry, *networks, d_density, d_colour, d_gradient, features, pull,
-                *d_networks, count, *scene.sizes, *scene.numbers,
-                with_gradient=ctx.want_gradient, exact=not live.is_cuda,
-                lp=scene.padded_levels, hp=scene.padded_hidden, block=_BLOCK, num_warps=_WARPS,
+            d_features = torch.empty(scene.levels, count, dtype=torch.int32, device=device)
+            pull = torch.empty_like(d_features) if ctx.want_gradient else d_features
+            rays = (marched.ray, marched.first, live)
+            if ctx.want_gradient:
+                backward_kernels.features_along[(triton.cdiv(count, _BLOCK),)](
+                    marched.origins, marched.directions, marched.t, *rays, entries, *scene.grid,
+                    d_gradient, pull, count, scene.levels, scene.numbers[0], scene.numbers[2],
+                    lp=scene.padded_levels, block=_BLOCK, num_warps=_WARPS,
+                )  # fmt: skip
+            programs = min(triton.cdiv(count, _BACKWARD_BLOCK), _programs(device))
+            backward_kernels.networks_backward[(programs,)](
+                *rays, *networks, density, colour, features,
+                d_density, d_colour, d_features, pull, *d_networks, count, scene.levels, *scene.numbers[1:3],
+                with_gradient=ctx.want_gradient, kind=tl.bfloat16 if live.is_cuda else tl.float32,
+                lp=scene.padded_levels, hp=networks.padded_hidden, block=_BACKWARD_BLOCK,
+                num_warps=_BACKWARD_WARPS,
             )  # fmt: skip
-            backward_kernels.table_backward[(triton.cdiv(count, _SCATTER_BLOCK), scene.levels)](
-                *places, scales, geometry, d_gradient, features, pull, d_table,
-                count, scene.numbers[0], scene.numbers[2],
-                with_gradient=ctx.want_gradient, vector=adds_pairs(device), block=_SCATTER_BLOCK,
+            del features
+            table_kernels.table_backward[(triton.cdiv(live.shape[0], _TABLE_BLOCK), scene.levels)](
+                marched.origins, marched.directions, marched.t, marched.first, live, *scene.grid,
+                d_gradient, d_features, pull, d_table,
+                count, live.shape[0], marched.width, scene.numbers[0], scene.numbers[2],
+                with_gradient=ctx.want_gradient, vector=adds_pairs(device),
+                tile_width=_tile_width(marched, _TABLE_BLOCK, _TABLE_WIDTH), block=_TABLE_BLOCK,
+                num_warps=_TABLE_WARPS,
             )  # fmt: skip
-        return d_table, *d_networks, None, None, None, None
+        return d_table, *part(d_networks, ctx.hidden), None, None, None, None
 
 
-def _tile_width(marched: Marched) -> int:
+def _kind(device: torch.device) -> torch.dtype:
+    """Of weights and features in products. TensorFloat-32 would have no more digits than half precision."""
+    return torch.float16 if device.type == "cuda" else torch.float32
+
+
+def _tile_width(marched: Marched, rays: int, tile_width: int) -> int:
     """Rectangles of a picture have more neighbours that read the same cells; 0 where there are none."""
-    width, height = marched.width, _BLOCK // _TILE_WIDTH
-    if not width or width % _TILE_WIDTH or (marched.origins.shape[0] // width) % height:
+    width, height = marched.width, rays // tile_width
+    if not width or width % tile_width or (marched.origins.shape[0] // width) % height:
         return 0
-    return _TILE_WIDTH
+    return tile_width
 
 
 @functools.cache
@@ -190,7 +210,7 @@ def _programs(device: torch.device) -> int:
     """As many as run at once, each of which then takes many blocks."""
     if device.type != "cuda":
         return 4
-    return 2 * torch.cuda.get_device_properties(device).multi_processor_count
+    return _BACKWARD_PROGRAMS * torch.cuda.get_device_properties(device).multi_processor_count
 
 
 def _parameters(field: RadianceField) -> tuple[Tensor, ...]:

@@ -20,26 +20,22 @@ import triton
 import triton.language as tl
 
 from backend.radiance.fused.field_parts import (
-    all_levels,
-    cell,
-    first_layer,
-    hidden_units,
-    last_layer,
+    column,
+    first_layers,
+    first_row,
+    last_layers,
+    ray_of,
     sigmoid,
 )
-from backend.radiance.grid_kernels import corner_entry, corner_weight, load_vector, read_pair
-
-
-@triton.jit
-def _ray_of(lane, tile, rays, width, tile_width: tl.constexpr, block: tl.constexpr):
-    """The tile's rays: a rectangle of the picture if `width` (its pixels a row) is given, else a run."""
-    if tile_width > 0:
-        height: tl.constexpr = block // tile_width
-        across = width // tile_width
-        row = (tile // across) * height + lane // tile_width
-        return row * width + (tile % across) * tile_width + lane % tile_width
-    else:
-        return tile * block + lane
+from backend.radiance.grid_kernels import (
+    all_levels,
+    cell,
+    corner_entry,
+    corner_weight,
+    joined,
+    load_vector,
+    read_pair,
+)
 
 
 @triton.jit
@@ -57,16 +53,19 @@ def _store_vector(base_ptr, row, a, b, c, inside):
 @triton.jit
 def field_forward(
     origin_ptr, direction_ptr, t_ptr, first_ptr, table_ptr, scale_ptr, geometry_ptr,
-    density1_ptr, density2_ptr, colour1_ptr, colour2_ptr,
-    out_density_ptr, out_colour_ptr, out_gradient_ptr, live_ptr,
-    rays, levels, hidden, width,
+    first_layer_ptr, last_layer_ptr,
+    out_density_ptr, out_colour_ptr, out_gradient_ptr, out_feature_ptr, live_ptr,
+    rays, levels, width,
     bound, multiplier, sharpness, blob_scale, blob_radius, length, stop,
-    points: tl.constexpr, want_colour: tl.constexpr, want_gradient: tl.constexpr,
+    points: tl.constexpr, want_colour: tl.constexpr, want_gradient: tl.constexpr, keep: tl.constexpr,
     lp: tl.constexpr, hp: tl.constexpr, tile_width: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    """points: the origins are the samples; else a ray has those from first[ray] to first[ray + 1]."""
+    """points: the origins are the samples; else a ray has those from first[ray] to first[ray + 1].
+
+    keep: whether features are written down for the way back, (samples, 2 levels).
+    """
     lane = tl.arange(0, block)
-    ray = _ray_of(lane, tl.program_id(0), rays, width, tile_width, block)
+    ray = ray_of(lane, tl.program_id(0), rays, width, tile_width, block)
     known = ray < rays
     ox, oy, oz = load_vector(origin_ptr, ray, known)
     if points:
@@ -78,9 +77,8 @@ def field_forward(
         count = tl.load(first_ptr + ray + 1, mask=known, other=0) - first
         dx, dy, dz = load_vector(direction_ptr, ray, known)
     scale, resolution, size, offset, hashed, exists = all_levels(scale_ptr, geometry_ptr, levels, lp)
-    w_a = first_layer(density1_ptr, 0, levels, hidden, lp, hp)
-    w_b = first_layer(density1_ptr, 1, levels, hidden, lp, hp)
-    w_density = last_layer(density2_ptr, 0, hidden, hp)
+    w_first = first_layers(first_layer_ptr, levels, lp, hp)
+    w_last = last_layers(last_layer_ptr, hp)
 
     depth = tl.zeros([block], tl.float32)
     live = tl.zeros([block], tl.int32)
@@ -119,15 +117,20 @@ def field_forward(
                 slope = corner_weight(fx, fy, fz, 0.0, 0.0, 1.0, scale, corner, True)
                 az += slope * a
                 bz += slope * b
-        h = hidden_units(f_a, f_b, w_a, w_b)
+        f = joined(f_a, f_b, block, lp).to(w_first.dtype)
+        if keep:
+            feature = tl.arange(0, 2 * lp)[None, :]
+            place = out_feature_ptr + row.to(tl.int64)[:, None] * (levels * 2) + feature
+            tl.store(place, f, mask=active[:, None] & (feature < levels * 2))
+        h = tl.dot(f, w_first)
+        out = tl.dot(tl.maximum(h, 0.0).to(w_last.dtype), tl.trans(w_last))
         radius = tl.sqrt(tl.maximum(x * x + y * y + z * z, 1e-12))
-        argument = sharpness * tl.sum(h * w_density, 1) + blob_scale * (1.0 - radius / blob_radius)
+        argument = sharpness * column(out, 0) + blob_scale * (1.0 - radius / blob_radius)
         density = tl.where(radius <= bound, multiplier * _softplus(argument), 0.0)
         tl.store(out_density_ptr + row, density, mask=active)
         if want_gradient:
-            pull = tl.where(h > 0, w_density, 0.0)
-            g_a = tl.dot(pull, tl.trans(w_a))
-            g_b = tl.dot(pull, tl.trans(w_b))
+            pull = tl.where(h > 0, first_row(w_last), 0.0).to(w_first.dtype)
+            g_a, g_b = tl.split(tl.reshape(tl.dot(pull, tl.trans(w_first)), [block, lp, 2]))
             rate = sharpness * 0.5 / bound
             blob = blob_scale / (blob_radius * radius)
             gx = rate * tl.sum(g_a * ax + g_b * bx, 1) - blob * x
@@ -135,15 +138,8 @@ def field_forward(
             gz = rate * tl.sum(g_a * az + g_b * bz, 1) - blob * z
             _store_vector(out_gradient_ptr, row, gx, gy, gz, active)
         if want_colour:
-            h = hidden_units(
-                f_a, f_b,
-                first_layer(colour1_ptr, 0, levels, hidden, lp, hp),
-                first_layer(colour1_ptr, 1, levels, hidden, lp, hp),
-            )  # fmt: skip
-            red = sigmoid(tl.sum(h * last_layer(colour2_ptr, 0, hidden, hp), 1))
-            green = sigmoid(tl.sum(h * last_layer(colour2_ptr, 1, hidden, hp), 1))
-            blue = sigmoid(tl.sum(h * last_layer(colour2_ptr, 2, hidden, hp), 1))
-            _store_vector(out_colour_ptr, row, red, green, blue, active)
+            red, green, blue = column(out, 1), column(out, 2), column(out, 3)
+            _store_vector(out_colour_ptr, row, sigmoid(red), sigmoid(green), sigmoid(blue), active)
         live = tl.where(active, j + 1, live)
         depth += tl.where(active, density * length, 0.0)
         count = tl.where(tl.exp(-depth) >= stop, count, 0)
