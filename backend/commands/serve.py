@@ -31,6 +31,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="JOB",
         help="delete this unfinished job instead of going on with it; may be given several times",
     )
+    parser.add_argument(
+        "--no-spare",
+        action="store_true",
+        help="start a job's process only when there is a job: it begins later, but none waits in memory",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -42,5 +47,6 @@ def run(arguments: argparse.Namespace) -> int:
         port=arguments.port,
         exit_when_idle=arguments.exit_when_idle,
         discard=arguments.discard,
+        spare=not arguments.no_spare,
     )
     return 0

@@ -22,7 +22,8 @@ class WorkerProcess:
     """Starts `command` in a process group of its own.
 
     Its standard input is a pipe that only this process holds: when this process dies, the worker reads the
-    end of it and stops. Its standard error goes to the file `log`.
+    end of it and stops. Its standard error goes to the file `log`. `on_line` may be replaced at any time, in
+    the event loop.
 
     Args:
         command: program and arguments.
@@ -42,7 +43,7 @@ class WorkerProcess:
         on_line: Callable[[bytes], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._on_line = on_line
+        self.on_line = on_line
         self._code: asyncio.Future[int] = self._loop.create_future()
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
@@ -61,6 +62,22 @@ class WorkerProcess:
     def pid(self) -> int:
         """Process id; on POSIX the id of the process group, too."""
         return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process has not ended yet, as far as the system knows now."""
+        return self._process.poll() is None
+
+    def tell(self, line: str) -> None:
+        """Writes a line, short enough for a pipe's buffer, to the process's standard input.
+
+        Raises:
+            OSError: it has ended.
+        """
+        stdin = self._process.stdin
+        assert stdin is not None
+        stdin.write(f"{line}\n".encode())
+        stdin.flush()
 
     async def wait(self) -> int:
         """The exit code (minus the signal that killed it), once all lines were handed on."""
@@ -95,7 +112,7 @@ class WorkerProcess:
         output = self._process.stdout
         assert output is not None
         while line := output.readline(MAX_LINE):
-            self._in_loop(self._on_line, line)
+            self._in_loop(lambda told: self.on_line(told), line)
 
     def _watch(self) -> None:
         code = self._process.wait()

@@ -37,10 +37,12 @@ def serve(
     exit_when_idle: float | None = None,
     worker_command: Sequence[str] = WORKER_COMMAND,
     discard: Sequence[str] = (),
+    spare: bool = False,
 ) -> None:
     """Serves until SIGTERM, SIGINT, a shutdown request, or `exit_when_idle` seconds without work.
 
-    Jobs with an id in `discard` are deleted first, so that none of them goes on.
+    Jobs with an id in `discard` are deleted first, so that none of them goes on. With `spare` a worker is
+    started before there is a job for it (see `backend.service.spare`).
 
     Raises:
         UserError: the folder is not writable or has a service already; the port is taken; a bad token.
@@ -54,7 +56,7 @@ def serve(
         raise UserError(_occupied(folder))
     try:
         with contextlib.closing(_listen(port)) as listener:
-            asyncio.run(_serve(folder, token, listener, exit_when_idle, worker_command, discard))
+            asyncio.run(_serve(folder, token, listener, exit_when_idle, worker_command, discard, spare))
     finally:
         lock.release()
 
@@ -66,6 +68,7 @@ async def _serve(
     exit_when_idle: float | None,
     worker_command: Sequence[str],
     discard: Sequence[str],
+    spare: bool,
 ) -> None:
     port = listener.getsockname()[1]
     address = {"url": f"http://{HOST}:{port}", "port": port, "pid": os.getpid(), "token": token}
@@ -76,7 +79,7 @@ async def _serve(
         log.info("Listening on %s; the token is in %s", address["url"], service_file)
 
     with contextlib.closing(JobStore(folder / "jobs.sqlite")) as store:
-        supervisor = Supervisor(store, folder / "jobs", worker_command)
+        supervisor = Supervisor(store, folder / "jobs", worker_command, spare=spare)
         downloader = Supervisor(store, folder / "jobs", worker_command, downloads=True)
         supervisor.discard(discard)
         if waiting := store.recover():

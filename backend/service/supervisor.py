@@ -18,6 +18,7 @@ import backend
 from backend.service import failures, files, messages, pruning
 from backend.service.jobs import Job, Status
 from backend.service.processes import WorkerProcess
+from backend.service.spare import Spare
 from backend.service.store import JobStore, now
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 WORKER_COMMAND = (sys.executable, "-m", "backend.service.worker")
 GRACE = 1.0
 RETRY = 1.0
+SPARE_DELAY = 1.0  # seconds without a job before a worker is started in advance: first the service answers
 
 
 class _Stop(Enum):
@@ -54,6 +56,7 @@ class Supervisor:
         worker_command: a program that takes the job's folder as its last argument.
         grace: seconds a worker gets to end by itself before it is killed.
         downloads: whether it does the downloads; they would keep everything else waiting for hours.
+        spare: whether a worker is started in advance while there is no job.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Supervisor:
         worker_command: Sequence[str] = WORKER_COMMAND,
         grace: float = GRACE,
         downloads: bool = False,
+        spare: bool = False,
     ) -> None:
         self._store = store
         self._folder = folder
@@ -72,6 +76,7 @@ class Supervisor:
         self._wake = asyncio.Event()
         self._stopping = False
         self._run: _Run | None = None
+        self._spare = Spare(self._command, _environment()) if spare else None
 
     def folder_of(self, job_id: str) -> Path:
         """The job's own folder."""
@@ -93,7 +98,7 @@ class Supervisor:
                 await self._pause()
                 continue
             if job is None:
-                await self._wake.wait()
+                await self._idle()
             else:
                 await self._work(job)
                 await self._prune()
@@ -119,10 +124,17 @@ class Supervisor:
         if names:
             await asyncio.to_thread(pruning.remove_folders, self._folder, names)
 
-    async def _pause(self) -> None:
+    async def _idle(self) -> None:
+        """Waits until `stop` or a new job, and uses the time."""
+        await self._pause(SPARE_DELAY)
+        if self._spare is not None and not self._wake.is_set():
+            self._spare.prepare()
+        await self._wake.wait()
+
+    async def _pause(self, seconds: float = RETRY) -> None:
         """Waits a moment, or until `stop` or a new job: the disk may be full, the file locked."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), RETRY)
+            await asyncio.wait_for(self._wake.wait(), seconds)
 
     async def cancel(self, job_id: str) -> None:
         """Ends the job's worker if it has one, and returns once nothing of it is left."""
@@ -132,6 +144,8 @@ class Supervisor:
         """Ends the worker so that its job goes on at the next start, and lets `run` return."""
         self._stopping = True
         self._wake.set()
+        if self._spare is not None:
+            await self._spare.end(self._grace)
         await self._end_run(_Stop.PAUSE)
 
     async def _end_run(self, stop: _Stop, job_id: str | None = None) -> None:
@@ -179,12 +193,14 @@ class Supervisor:
         files.write_json(folder / files.JOB_FILE, {"kind": job.kind, "settings": job.settings})
         log_file = folder / files.LOG_FILE
         log_start = log_file.stat().st_size if log_file.exists() else 0
-        command = (*self._command, str(folder))
         # Written first: if the disk is full, no worker runs that nobody watches.
         self._store.update(
             job.id, status=Status.RUNNING, started=now(), ended=None, message="Starting", error=None
         )
-        process = WorkerProcess(command, _environment(), log_file, lambda line: self._heard(run, line))
+        process = self._spare.take(folder, lambda line: self._heard(run, line)) if self._spare else None
+        if process is None:
+            command = (*self._command, str(folder))
+            process = WorkerProcess(command, _environment(), log_file, lambda line: self._heard(run, line))
         run = _Run(job.id, job.kind, process, asyncio.Event(), log_start)
         log.info("Job %s runs in process %d", job.id, process.pid)
         return run

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`python -m backend.service.worker JOBDIR`: does the job in JOBDIR/job.json and tells about it.
 
+With `--wait` instead of JOBDIR it imports what jobs need, and reads JOBDIR from the first line of its
+standard input (see `backend.service.spare`).
+
 It writes one JSON object a line on standard output (see `backend.service.messages`). It stops when it is
 asked to (SIGTERM, or the end of its standard input) and when its server dies (the same end of input); if the
 job does not notice in time the process ends itself, so no worker outlives its server for long. What was done
@@ -8,6 +11,7 @@ since the last checkpoint is lost then.
 """
 
 import contextlib
+import importlib
 import json
 import logging
 import os
@@ -24,7 +28,8 @@ from backend.errors import Cancelled, UserError
 from backend.progress import Progress
 from backend.service import failures, files
 from backend.service.locks import FileLock
-from backend.threads import share_cores
+from backend.service.spare import WAIT
+from backend.threads import lower_priority, share_cores
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +38,17 @@ EXIT_STOPPED = 130
 ORPHAN_GRACE = 5.0  # seconds to come to an end after the server went away
 PREDECESSOR_WAIT = 20.0  # seconds for the worker of a server that was killed to be gone
 REPORT_INTERVAL = 0.1  # seconds between two reports that say nothing new but a number
+USUAL_IMPORTS = (
+    "backend.pipeline",
+    "backend.distillation",
+    "backend.start.views",
+    "backend.diffusion.storage",
+    "diffusers.models.unets.unet_2d_condition",
+    "diffusers.models.autoencoders.autoencoder_kl",
+    "diffusers.schedulers.scheduling_dpmsolver_multistep",
+    "transformers.models.clip.modeling_clip",
+)
+"""What takes long, for a spare to import. Without them a job imports the same by and by."""
 
 
 class Channel:
@@ -72,12 +88,16 @@ class Channel:
 
 
 def main(arguments: list[str]) -> int:
-    """Does the job in the folder `arguments[0]`; returns the exit code."""
-    folder = Path(arguments[0])
+    """Does the job in the folder `arguments[0]`, or the one it is told of later; returns the exit code."""
     share_cores()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     _offer_for_the_kill()
     channel = Channel()
+    if arguments[0] == WAIT:
+        folder = _await_folder()
+        _complain_in(folder / files.LOG_FILE)
+    else:
+        folder = Path(arguments[0])
     stop = threading.Event()
     kind = ""
     threading.Thread(target=_end_with_the_server, args=(stop,), daemon=True).start()
@@ -138,6 +158,37 @@ _KINDS: dict[str, Callable[[dict[str, Any], Path, Channel, threading.Event], Non
     "views": _views,
     "download": _download,
 }
+
+
+def _await_folder() -> Path:
+    """Imports, then waits for the folder of a job. Where the server goes away instead, the process ends."""
+    helper = threading.Thread(target=_import_the_usual)
+    helper.start()
+    line = b""
+    while not line.endswith(b"\n"):
+        # Byte by byte: what comes after the line, the end of the input, is for another reader.
+        if not (read := os.read(0, 1)):
+            os._exit(EXIT_STOPPED)  # in the midst of an import that nobody needs any more
+        line += read
+    helper.join()
+    return Path(json.loads(line))
+
+
+def _import_the_usual() -> None:
+    """In a thread of its own, whose low priority ends with it."""
+    lower_priority()
+    for name in USUAL_IMPORTS:
+        try:
+            importlib.import_module(name)
+        except Exception:
+            log.exception("%s could not be imported in advance", name)
+
+
+def _complain_in(path: Path) -> None:
+    """From here on standard error, and what others print, goes to the end of a file."""
+    with path.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+        os.dup2(file.fileno(), 1)
 
 
 def _is_worth_resuming(folder: Path, kind: str) -> bool:

@@ -113,4 +113,5 @@ if __name__ == "__main__":
     views.sample_views = sample_views  # type: ignore[attr-defined]
     sys.modules["backend.views"] = views
     worker.ORPHAN_GRACE = 1.0
+    worker.USUAL_IMPORTS = ()  # they need torch
     sys.exit(worker.main(sys.argv[1:]))
