@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long a user waits before anything happens: `python -m benchmarks.service`.
 
-Seconds until `--help` has printed, until the service answers, and until a job of the shipped model has taken
-its first step (imports and loading the model; files are in the page cache after the first round).
+Seconds until `--help` has printed, until the service answers, and until a job of the shipped model, sent
+to the service, has its model loaded and has taken its first step: by a worker that is started for it, and by
+one that was waiting. Files are in the page cache after the first round.
 """
 
 from __future__ import annotations
@@ -10,85 +11,144 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import re
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 BACKEND = [sys.executable, "-m", "backend"]
 LONGEST = 120.0
-STEP = re.compile(r"Shaping the object [1-9]\d*/")
+TIME_TO_IMPORT = 15.0
+"""Seconds that a waiting worker is given to get ready."""
+JOB = {"kind": "generate", "settings": {"prompt": "a red mug", "model": "small"}}
 
 log = logging.getLogger(__name__)
 
+Seconds = dict[str, float]
 
-def help_seconds() -> float:
-    """Seconds of `python -m backend --help`."""
+
+class Service:
+    """A service in a folder of its own."""
+
+    def __init__(self, folder: Path, options: Sequence[str]) -> None:
+        command = [*BACKEND, "serve", "--data-dir", str(folder), *options]
+        self.process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+        self._announcement = folder / "service.json"
+
+    def wait(self) -> None:
+        """Until it says where it listens."""
+        _until(self._announcement.is_file, self.process)
+        self._where = json.loads(self._announcement.read_text())
+
+    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """The answer of a request: GET, or POST with a body."""
+        request = urllib.request.Request(
+            f"{self._where['url']}/v1/{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self._where['token']}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+
+@contextmanager
+def running_service(*options: str) -> Iterator[Service]:
+    """A fresh service, not waited for; ended in the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        service = Service(Path(folder), options)
+        try:
+            yield service
+        finally:
+            service.process.terminate()
+            service.process.wait()
+
+
+def help_seconds() -> Seconds:
+    """Of `python -m backend --help`."""
     start = time.perf_counter()
     subprocess.run([*BACKEND, "--help"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
+    return {"help": time.perf_counter() - start}
 
 
-def service_seconds() -> float:
-    """Seconds until a fresh service has answered."""
-    with tempfile.TemporaryDirectory() as folder:
-        announcement = Path(folder) / "service.json"
-        start = time.perf_counter()
-        command = [*BACKEND, "serve", "--data-dir", folder]
-        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
-        try:
-            while not announcement.is_file():
-                if process.poll() is not None or time.perf_counter() - start > LONGEST:
-                    raise RuntimeError("the service did not start")
-                time.sleep(0.005)
-            where = json.loads(announcement.read_text())
-            request = urllib.request.Request(
-                f"{where['url']}/v1/health", headers={"Authorization": f"Bearer {where['token']}"}
-            )
-            urllib.request.urlopen(request, timeout=10).close()
-            return time.perf_counter() - start
-        finally:
-            process.terminate()
-            process.wait()
+def service_seconds() -> Seconds:
+    """Until a fresh service has answered."""
+    start = time.perf_counter()
+    with running_service() as service:
+        service.wait()
+        service.ask("health")
+        return {"service": time.perf_counter() - start}
 
 
-def first_step_seconds() -> float:
-    """Seconds until a job on the command line reports a step; it reports a few times a second."""
-    with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        command = [*BACKEND, "generate", "a red mug", "--model", "small", "-o", str(Path(folder) / "mug.glb")]
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                if STEP.search(line):
-                    return time.perf_counter() - start
-            raise RuntimeError("the job took no step")
-        finally:
-            process.terminate()
-            process.wait()
+def cold_seconds() -> Seconds:
+    """Of a job's beginning where no worker waits."""
+    with running_service("--no-spare") as service:
+        service.wait()
+        return {f"cold, {what}": seconds for what, seconds in _beginning(service).items()}
 
 
-def main() -> int:
+def warm_seconds() -> Seconds:
+    """Of a job's beginning where a worker has had its time to get ready."""
+    with running_service() as service:
+        service.wait()
+        time.sleep(TIME_TO_IMPORT)
+        return {f"warm, {what}": seconds for what, seconds in _beginning(service).items()}
+
+
+def _beginning(service: Service) -> Seconds:
+    """Seconds from sending a job until its model is loaded, and until it has taken a step."""
+    start = time.perf_counter()
+    job = service.ask("jobs", JOB)
+    found: Seconds = {}
+
+    def reached() -> bool:
+        now = service.ask(f"jobs/{job['id']}")
+        if now["status"] not in ("queued", "running", "done"):
+            raise RuntimeError(f"the job is {now['status']}: {now['error']}")
+        if "Loading" not in now["message"] and now["stage"]:
+            found.setdefault("model loaded", time.perf_counter() - start)
+        return now["stage"] == "distil" and now["step"] > 0
+
+    _until(reached, service.process)
+    return {**found, "first step": time.perf_counter() - start}
+
+
+def _until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    start = time.perf_counter()
+    while not condition():
+        if process.poll() is not None or time.perf_counter() - start > LONGEST:
+            raise RuntimeError("the service ended, or something took far too long")
+        time.sleep(0.005)
+
+
+WORKS = (help_seconds, service_seconds, cold_seconds, warm_seconds)
+
+
+def measure(works: Sequence[Callable[[], Seconds]], repeats: int) -> Seconds:
+    """Medians by name. The works take turns, so that a busy minute of the machine is not one work's alone."""
+    for work in works:
+        work()
+    rounds = [work() for _ in range(repeats) for work in works]
+    names = dict.fromkeys(name for found in rounds for name in found)
+    return {name: median(found[name] for found in rounds if name in found) for name in names}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Measures, prints and writes JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.service", description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path, metavar="FILE")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    works = {"help": help_seconds, "service": service_seconds, "first step": first_step_seconds}
-    found = {}
-    for name, work in works.items():
-        work()
-        found[name] = median(work() for _ in range(arguments.repeats))
-        log.info("%-10s %.2f s", name, found[name])
+    found = measure(WORKS, arguments.repeats)
+    for name, seconds in found.items():
+        log.info("%-18s %.2f s", name, seconds)
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1))
     return 0

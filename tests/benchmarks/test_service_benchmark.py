@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The benchmark of waiting: medians, turns, and real measurements of what is cheap."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from benchmarks import service
+
+
+def test_medians_by_name_of_works_that_take_turns() -> None:
+    turns: list[str] = []
+    values = {"one": iter([99.0, 1.0, 5.0, 2.0]), "two": iter([99.0, 3.0, 3.0, 9.0])}
+
+    def one() -> dict[str, float]:
+        turns.append("one")
+        return {"one": next(values["one"])}
+
+    def two() -> dict[str, float]:
+        turns.append("two")
+        return {"two": next(values["two"]), "two, begun": 0.5}
+
+    found = service.measure((one, two), 3)
+    assert found == {"one": 2.0, "two": 3.0, "two, begun": 0.5}  # the first of each is not counted
+    assert turns == ["one", "two"] * 4
+
+
+def test_help_and_service_are_measured_and_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service, "WORKS", (service.help_seconds, service.service_seconds))
+    caplog.set_level(logging.INFO)
+    assert service.main(["--repeats", "1", "--json", str(tmp_path / "found.json")]) == 0
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert list(found) == ["help", "service"]
+    assert all(seconds > 0 for seconds in found.values())
+    assert "service" in caplog.text
+
+
+def test_a_job_that_fails_is_no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"prompt": "a red mug", "model": "small", "device": "cuda:77"}
+    monkeypatch.setattr(service, "JOB", {"kind": "generate", "settings": settings})
+    with pytest.raises(RuntimeError, match=r"the job is failed: .*cuda:77"):
+        service.cold_seconds()
+
+
+def test_a_service_that_ends_is_no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        pytest.raises(RuntimeError, match="the service ended"),
+        service.running_service("--port=-1") as found,
+    ):
+        found.wait()
