@@ -6,7 +6,6 @@ import os
 import sys
 import threading
 
-
 SPINS = "1000"
 """How often a waiting thread of GNU's OpenMP looks before it sleeps: some ten microseconds."""
 
@@ -18,7 +17,7 @@ def share_cores() -> None:
     waits burns the core that another one needs, and a step of 0.2 s was seen to take 9 s. Not to look at all
     is no better: most waits are short, and waking up takes longer. On two idle cores a step of the shipped
     model takes 163 to 178 ms without a look, 134 with a thousand and 121 with ten thousand; where another
-    program takes one of the cores, it is 227, 260 and 570. The user's own settings win.
+    program takes one of the cores, it is 227, 261 and 574. The user's own settings win.
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = SPINS  # read by the OpenMP of PyTorch for Linux alone
