@@ -7,7 +7,8 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,8 +21,8 @@ from backend.diffusion.fast.graphs import Graphed
 from backend.diffusion.model import MultiViewDiffusion
 from benchmarks import full_size
 from benchmarks.ceilings import describe
-from benchmarks.counted import CountedFlops
 from benchmarks.stopwatch import Stopwatch
+from benchmarks.traffic import CountedWork
 
 Work = Callable[[], tuple[Tensor, ...]]
 SKIPPED = 4
@@ -44,9 +45,12 @@ def main() -> int:
     for mine, theirs in zip(fast.parts.values(), stock.parts.values(), strict=True):
         mine.load_state_dict(theirs.state_dict())
     del stock
-    _measure("fast", _accelerated(fast), result, expected, arguments)
+    _accelerated(fast)
+    for kind, setting in _variants(arguments):
+        with setting:
+            _measure(kind, fast, result, expected, arguments)
     if arguments.profile:
-        for name, work in _works(fast, arguments.images).items():
+        for name, work in _works(fast, arguments).items():
             _profile(name, work, device)
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1))
@@ -64,6 +68,35 @@ def _accelerated(model: MultiViewDiffusion) -> MultiViewDiffusion:
     return model
 
 
+def _variants(arguments: argparse.Namespace) -> Iterator[tuple[str, AbstractContextManager[Any]]]:
+    """What the fast networks are called and in which setting of PyTorch they run; the usual one first."""
+    log.info("cudnn.benchmark is %s", torch.backends.cudnn.benchmark)
+    yield "fast", nullcontext()
+    if arguments.cudnn_benchmark:
+        yield "fast, cudnn.benchmark", _searched()
+    for name in arguments.attention:
+        yield f"fast, {name} attention", _attention(name)
+
+
+@contextmanager
+def _searched() -> Iterator[None]:
+    """Convolutions by what cuDNN finds fastest for each shape, instead of by what it thinks is."""
+    before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+def _attention(name: str) -> AbstractContextManager[Any]:
+    """That kernel where it can be used, others where not."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    order = {"cudnn": SDPBackend.CUDNN_ATTENTION, "flash": SDPBackend.FLASH_ATTENTION}
+    rest = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+    return sdpa_kernel([order[name], *rest], set_priority=True)
+
+
 def _measure(
     kind: str,
     model: MultiViewDiffusion,
@@ -78,22 +111,24 @@ def _measure(
                 "unet": Graphed("UNet", model._run_unet),
                 "vae": Graphed("encoder", model._run_vae),
             }
-        for name, work in _works(model, arguments.images).items():
+        for name, work in _works(model, arguments).items():
             row = _timed(work, model.device, arguments.steps)
             outputs = work()
             floor = expected.setdefault(name, outputs)
             row["error"] = max(_error(a, b) for a, b in zip(outputs, floor, strict=True))
-            row["floor_ms"] = _count(work, model) / result["matmul_tflops"] / 1e9
+            counted, rate = _count(work, model), result["matmul_tflops"] * 1e12
+            row["floor_ms"] = counted.total / rate * 1e3
+            row["roofline_ms"] = counted.seconds(rate, result["copy_gb_s"] * 1e9) * 1e3
             result[f"{name}, {kind} {way}"] = row
             _show(f"{name}, {kind} {way}", row)
             model.release_graphs()
 
 
-def _works(model: MultiViewDiffusion, counts: list[int]) -> dict[str, Work]:
+def _works(model: MultiViewDiffusion, arguments: argparse.Namespace) -> dict[str, Work]:
     """What is measured, by name; each gives its results."""
     generator = torch.Generator(model.device).manual_seed(0)
     found: dict[str, Work] = {}
-    for count in counts:
+    for count in arguments.images:
         found[f"unet {2 * count}"] = _unet_work(model, 2 * count, generator)
         images = torch.rand(count, 256, 256, 3, generator=generator, device=model.device)
         found[f"encoder {count}, forward"] = lambda images=images: _encode(model, images)  # type: ignore[misc]
@@ -144,13 +179,13 @@ def _timed(work: Work, device: torch.device, steps: int) -> dict[str, float]:
     }
 
 
-def _count(work: Work, model: MultiViewDiffusion) -> float:
-    """FLOP: matrix products, convolutions, attention. Of eager calls: a graph is not seen."""
+def _count(work: Work, model: MultiViewDiffusion) -> CountedWork:
+    """Matrix products, convolutions, attention. Of eager calls: a graph is not seen."""
     graphs, model._graphs = model._graphs, {}
-    with CountedFlops() as counted:
+    with CountedWork() as counted:
         work()
     model._graphs = graphs
-    return float(counted.total)
+    return counted
 
 
 def _error(found: Tensor, expected: Tensor) -> float:
@@ -159,10 +194,11 @@ def _error(found: Tensor, expected: Tensor) -> float:
 
 def _show(name: str, row: dict[str, float]) -> None:
     log.info(
-        "%-40s %8.2f ms, floor %6.2f ms, %5.2f GiB peak, %5.2f reserved, error %.1e",
+        "%-48s %8.2f ms, floor %6.2f ms, with bytes %6.2f, %5.2f GiB peak, %5.2f reserved, error %.1e",
         name,
         row["ms"],
         row["floor_ms"],
+        row["roofline_ms"],
         row["peak_gib"],
         row["reserved_gib"],
         row["error"],
@@ -192,6 +228,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--profile", action="store_true", help="the fast networks' kernels by time")
+    parser.add_argument(
+        "--cudnn-benchmark", action="store_true", help="the fast ones again, convolutions searched"
+    )
+    parser.add_argument(
+        "--attention",
+        nargs="+",
+        choices=("cudnn", "flash"),
+        default=[],
+        help="the fast ones again, with these",
+    )
     parser.add_argument("--tiny", action="store_true", help="small networks, to rehearse")
     parser.add_argument("--json", type=Path, metavar="FILE")
     return parser.parse_args()

@@ -71,6 +71,21 @@ def test_norm(
     assert close(dx, slope + beside.float(), dtype)
 
 
+def test_sums_of_many_rows_in_one_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    from backend.diffusion.fast import launching
+
+    monkeypatch.setattr(launching, "_PROGRAMS", 1)
+    x, dy = (random(torch.float32, 1, 64, 21, 19, seed=seed).requires_grad_() for seed in range(2))
+    weight, shift = random(torch.float32, 64, seed=2), random(torch.float32, 64, seed=3)
+    wanted = F.silu(F.group_norm(x, 32, weight, shift, 1e-5))
+    (slope,) = torch.autograd.grad(wanted, x, dy)
+    x, dy = x.detach(), dy.detach()
+    y, factors, moments = launching.normalize(x, None, 32, weight, shift, 1e-5, True, False)
+    assert close(y, wanted.detach(), torch.float32)
+    dx = launching.normalize_back(x, dy, None, None, weight, factors, moments, True)
+    assert close(dx, slope, torch.float32)
+
+
 @pytest.mark.parametrize("shared", [False, True])
 def test_norm_without_a_bias_or_with_one_for_all(shared: bool) -> None:
     from backend.diffusion.fast import launching

@@ -62,3 +62,31 @@ def test_graphs_give_the_same_and_nothing_is_overwritten() -> None:
     for expected, found in kept:
         for a, b in zip(expected, found, strict=True):
             assert float((a - b).norm() / a.norm()) < 1e-2  # TF32 in convolutions
+
+
+def test_a_graph_sees_another_prompt() -> None:
+    """Products of the context are made once a pass, and each replay is a pass."""
+    from backend.diffusion.fast.sharing import share
+    from benchmarks import full_size
+
+    device = torch.device("cuda")
+    stock, fast = (full_size.build(device, torch.float32, tiny=True) for _ in range(2))
+    for mine, theirs in zip(fast.parts.values(), stock.parts.values(), strict=True):
+        mine.load_state_dict(theirs.state_dict())
+    fast.accelerate()
+    assert fast.unet is not None
+    share(fast.unet)
+    generator = torch.Generator(device).manual_seed(0)
+    latents, camera = (
+        torch.randn(4, *size, device=device, generator=generator) for size in ((4, 32, 32), (16,))
+    )
+    before = None
+    for number in range(5):
+        steps = torch.full((4,), 100 + number, device=device)
+        context = torch.randn(4, 77, 1024, device=device, generator=generator)
+        with torch.no_grad():
+            a, b = (model.predict_noise(latents, steps, context, camera) for model in (stock, fast))
+        assert float((a - b).norm() / a.norm()) < 1e-2  # TF32 in convolutions
+        assert before is None or float((b - before).norm() / b.norm()) > 5e-2
+        before = b
+    assert fast._graphs["unet"]._captured is not None
