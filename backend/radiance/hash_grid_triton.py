@@ -39,7 +39,7 @@ from backend.radiance.grid_kernels import (
 )
 
 FEATURES = 2
-_BLOCK, _GATHER_BLOCK, _SCATTER_BLOCK = 256, 64, 64
+_BLOCK, _GATHER_BLOCK, _SCATTER_BLOCK = 256, 16, 16
 
 
 @triton.jit
@@ -60,7 +60,7 @@ def _direction(v_ptr, row, inside, along: tl.constexpr):
         return 0.0, 0.0, 0.0
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def _gather_kernel(
     x_ptr, v_ptr, table_ptr, y_ptr, scale_ptr, geometry_ptr, count, levels,
     along: tl.constexpr, half: tl.constexpr, lp: tl.constexpr, block: tl.constexpr,
@@ -87,7 +87,7 @@ def _gather_kernel(
     tl.store(place, joined(sum_a, sum_b, block, lp), mask=known[:, None] & (feature < levels * 2))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def _scatter_kernel(
     x_ptr, v_ptr, g_ptr, dtable_ptr, scale_ptr, geometry_ptr, count, width,
     along: tl.constexpr, vector: tl.constexpr, block: tl.constexpr,
@@ -113,7 +113,7 @@ def _scatter_kernel(
     add_pair(dtable_ptr, entry, weight * g0[:, None], weight * g1[:, None], everywhere, vector)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def _pull_back_kernel(
     x_ptr,
     table_ptr,

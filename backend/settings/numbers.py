@@ -97,7 +97,7 @@ class Numbers:
     )
     blob_scale: float = _number(10.0, 0, 100, "density of the ball everything starts from")
     blob_radius: float = _number(0.5, 0.05, 2, "radius of that ball in world units")
-    occupancy_resolution: int = _number(64, 8, 256, "cells along an edge of the grid that skips empty space")
+    occupancy_resolution: int = _number(128, 8, 256, "cells along an edge of the grid that skips empty space")
     # 0.01 of a published step's light: 0.01 / (2 sqrt(3) / 512).
     occupancy_density: float = _number(1.478, 0, 100, "density above which a cell counts as occupied")
     occupancy_every: int = _number(16, 1, 1000, "steps between two looks at which space is empty")

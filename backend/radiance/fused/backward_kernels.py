@@ -31,7 +31,7 @@ from backend.radiance.grid_kernels import (
 )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def features_along(
     origin_ptr, direction_ptr, t_ptr, ray_ptr, first_ptr, live_ptr, table_ptr, scale_ptr, geometry_ptr,
     d_gradient_ptr, along_ptr,
@@ -64,7 +64,7 @@ def features_along(
     store_pair(along_ptr + pair_place(row, count, lp), along_a, along_b, inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def networks_backward(
     ray_ptr, first_ptr, live_ptr,
     first_layer_ptr, last_layer_ptr, density_ptr, colour_ptr, feature_ptr,

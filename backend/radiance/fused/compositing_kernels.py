@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rays"])
 def composite_forward(
     density_ptr, colour_ptr, t_ptr, first_ptr, live_ptr, rgb_ptr, opacity_ptr, depth_ptr, weight_ptr,
     rays, length, block: tl.constexpr,
@@ -63,7 +63,7 @@ def _push(
     return passed, g
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rays"])
 def composite_backward(
     density_ptr, colour_ptr, first_ptr, live_ptr, d_rgb_ptr, d_opacity_ptr, d_weight_ptr,
     d_density_ptr, d_colour_ptr,

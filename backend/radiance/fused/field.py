@@ -20,6 +20,7 @@ from backend.radiance.hash_grid import HashGrid
 from backend.radiance.hash_grid_triton import adds_pairs, as_pairs
 
 _BLOCK, _TILE_WIDTH, _WARPS = 64, 8, 4
+_ALONG_BLOCK, _ALONG_WARPS = 32, 4
 _BACKWARD_BLOCK, _BACKWARD_WARPS, _BACKWARD_PROGRAMS = 64, 4, 2
 _TABLE_BLOCK, _TABLE_WIDTH, _TABLE_WARPS = 16, 4, 4
 
@@ -167,10 +168,10 @@ class _Evaluate(torch.autograd.Function):
             pull = torch.empty_like(d_features) if ctx.want_gradient else d_features
             rays = (marched.ray, marched.first, live)
             if ctx.want_gradient:
-                backward_kernels.features_along[(triton.cdiv(count, _BLOCK),)](
+                backward_kernels.features_along[(triton.cdiv(count, _ALONG_BLOCK),)](
                     marched.origins, marched.directions, marched.t, *rays, entries, *scene.grid,
                     d_gradient, pull, count, scene.levels, scene.numbers[0], scene.numbers[2],
-                    lp=scene.padded_levels, block=_BLOCK, num_warps=_WARPS,
+                    lp=scene.padded_levels, block=_ALONG_BLOCK, num_warps=_ALONG_WARPS,
                 )  # fmt: skip
             programs = min(triton.cdiv(count, _BACKWARD_BLOCK), _programs(device))
             backward_kernels.networks_backward[(programs,)](

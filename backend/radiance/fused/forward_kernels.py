@@ -50,7 +50,7 @@ def _store_vector(base_ptr, row, a, b, c, inside):
     tl.store(base_ptr + row * 3 + 2, c, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rays"])
 def field_forward(
     origin_ptr, direction_ptr, t_ptr, first_ptr, table_ptr, scale_ptr, geometry_ptr,
     first_layer_ptr, last_layer_ptr,

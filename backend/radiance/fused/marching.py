@@ -15,6 +15,8 @@ from backend.radiance.occupancy import OccupancyGrid
 _BLOCK = 16
 _BINS = 32
 _SPARE = 1024
+_MOST = (2**31 - 1) // 3 - _SPARE
+"""Samples whose colours an int32 can still number."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ def march(
     """The samples `rendering.march` finds. Waits for the current stream once: the CPU must know how many.
 
     origins, directions (R,3); samples: bins across the sphere's diameter; jitter (R,) in 0..1 or None.
+    Raises torch.OutOfMemoryError above 700 million samples.
     """
+    assert occupancy is None or occupancy.bound == bound
     rays = origins.shape[0]
     origins, directions = origins.contiguous(), directions.contiguous()
     mask = None if occupancy is None else occupancy.mask.view(torch.uint8)
@@ -71,8 +75,11 @@ def march(
             )  # fmt: skip
 
     launch(origins, origins, fill=False)
-    first = first.cumsum(0, dtype=torch.int32)
-    total = int(first[-1])
+    sums = first.cumsum(0, dtype=torch.int64)
+    total = int(sums[-1])
+    if total > _MOST:
+        raise torch.OutOfMemoryError(f"{total} samples at once are more than the kernels can number")
+    first = sums.int()
     # Both launches decide what is kept, and a compiler may round them differently: a bin in ten million then
     # counts here and not there. So what is left out must be harmless, and one too many must have room.
     t = torch.zeros(total + _SPARE, device=origins.device)

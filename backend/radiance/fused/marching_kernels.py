@@ -34,7 +34,7 @@ def _cell(origin, slope, t, resolution, bound):
     return tl.minimum(tl.maximum(place.to(tl.int32), 0), resolution - 1)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rays"])
 def march(
     origin_ptr, direction_ptr, jitter_ptr, mask_ptr, count_ptr, first_ptr, t_ptr, ray_ptr,
     rays, samples, resolution, bound, length,

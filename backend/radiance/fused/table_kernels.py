@@ -18,7 +18,7 @@ from backend.radiance.fused.field_parts import load_pair, ray_of
 from backend.radiance.grid_kernels import add_pair, level_facts, load_vector, slot_along, slot_entry
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count", "rays"])
 def table_backward(
     origin_ptr, direction_ptr, t_ptr, first_ptr, live_ptr, scale_ptr, geometry_ptr,
     d_gradient_ptr, d_feature_ptr, pull_ptr, d_table_ptr,

@@ -167,11 +167,11 @@ def test_the_fields_kernels_by_hand() -> None:
     job = memory._Job(TOY, numbers, FIELD_KERNELS)
     (parts,) = job.steps()
     assert parts["found samples"] == round(8 * found * 4 * 64 * 64 * 296)
-    # Stored are 32 levels, for they are padded; 17 get gradients.
-    assert parts["samples"] == round((1 << 13) * 296 * found * (36 + 4 * (17 + 32)))
+    # Of 17 levels the features are kept, and get gradients.
+    assert parts["samples"] == round((1 << 13) * 296 * found * (36 + 4 * (17 + 17)))
     lit = replace(numbers, orientation=1.0, normals="analytic")
     (parts,) = memory._Job(TOY, lit, FIELD_KERNELS).steps()
-    assert parts["samples"] == round((1 << 13) * 296 * found * (36 + 174 + 2 * 4 * 17))
+    assert parts["samples"] == round((1 << 13) * 296 * found * (36 + 174 + 3 * 4 * 17))
     assert job.field == pytest.approx(4 * 5.5 * field_parameters(numbers, "cuda"), rel=1e-6)
 
 
