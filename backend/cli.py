@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from backend import __version__
 from backend.errors import Cancelled, UserError
+from backend.gpu_memory import keep_little
 from backend.threads import share_cores
 
 COMMANDS = ("generate", "views", "serve", "train", "evaluate", "convert", "doctor", "models")
@@ -29,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs `argv` (without the program's name; None: the process's own) and returns the exit code."""
     arguments = build_parser().parse_args(argv)
     share_cores()
+    keep_little()
     logging.basicConfig(
         level=logging.DEBUG if arguments.verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s" if arguments.verbose else "%(message)s",

@@ -115,13 +115,11 @@ class ScoreDistillation:
 
     def guided_noise(self, noisy: Tensor, steps: Tensor, c2w: Tensor) -> tuple[Tensor, Tensor]:
         """(eps for the prompt, eps after classifier-free guidance), both (B, C, h, w), from one UNet pass."""
-        batch = noisy.shape[0]
         camera = conditioning(c2w)
-        context = torch.cat([self.context.expand(batch, -1, -1), self.negative_context.expand(batch, -1, -1)])
         both = self.model.predict_noise(
             torch.cat([noisy, noisy]),
             torch.cat([steps, steps]),
-            context,
+            torch.cat([self.context, self.negative_context]),
             torch.cat([camera, camera]),
             views=self.model.config.views,
         )

@@ -139,7 +139,7 @@ def _works(model: MultiViewDiffusion, arguments: argparse.Namespace) -> dict[str
 def _unet_work(model: MultiViewDiffusion, batch: int, generator: torch.Generator) -> Work:
     device = model.device
     latents = torch.randn(batch, *model.latent_shape, generator=generator, device=device)
-    context = torch.cat([c.expand(batch // 2, -1, -1) for c in full_size.contexts(device)])
+    context = torch.cat(full_size.contexts(device))
     camera = torch.randn(batch, 16, generator=generator, device=device)
     steps = torch.full((batch,), 500, device=device)
 

@@ -9,9 +9,11 @@ that the number of samples stays the same.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import logging
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -45,7 +47,7 @@ def main() -> int:
     dtype = pick_dtype(device, 256, arguments.precision)
     model = full_size.build(device, dtype, arguments.tiny)
     result: dict[str, Any] = describe(device, dtype)
-    works = [(preset, stage) for preset in arguments.preset for stage in arguments.stage]
+    works = [(preset, stage) for preset in arguments.preset for stage in arguments.stage if arguments.steps]
     # Counted first: captures repeat the work, and our own kernels do not count.
     flops = {work: count(_begin(model, *work, arguments, device)) for work in works}
     if not arguments.stock:
@@ -60,6 +62,8 @@ def main() -> int:
         if isinstance(result[name], dict):
             before, now = old[name]["step_ms"], result[name]["step_ms"]
             log.info("%s: %.1f ms, was %.1f (%.2f times as fast)", name, now, before, before / now)
+    for preset in arguments.whole:
+        result[f"{preset}, whole"] = run_whole(model, preset, arguments, device)
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1))
     return 0
@@ -95,14 +99,42 @@ def measure(distillation: Distillation, steps: int, device: torch.device) -> dic
     }
 
 
-def _numbers(preset: str, arguments: argparse.Namespace) -> Numbers:
+def run_whole(model: Any, preset: str, arguments: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    """All steps of a preset, the field learning: wall seconds, and those of each tenth."""
+    numbers = _numbers(preset, arguments, learn=True)
+    distillation = Distillation(model, *full_size.contexts(device), numbers, seed=0)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    times = [time.perf_counter()]
+    for step in range(numbers.steps):
+        distillation.step()
+        if (step + 1) % max(1, numbers.steps // 10) == 0:
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            times.append(time.perf_counter())
+            log.info("%s: %d steps after %.1f s", preset, step + 1, times[-1] - times[0])
+    found = {
+        "steps": numbers.steps,
+        "seconds": times[-1] - times[0],
+        "tenths_s": [end - start for start, end in itertools.pairwise(times)],
+        "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None,
+        "reserved_gib": torch.cuda.max_memory_reserved() / 2**30 if device.type == "cuda" else None,
+    }
+    log.info("%s, whole: %s", preset, json.dumps(found))
+    return found
+
+
+def _numbers(preset: str, arguments: argparse.Namespace, learn: bool = False) -> Numbers:
     still = {"grid_rate": 0.0, "network_rate": 0.0, "background_rate": 0.0}
     numbers = PRESETS[preset].numbers
     if arguments.tiny:
-        numbers = replace(numbers, refine_render_size=64, hash_levels=4, hash_log2_size=10, render_size=16)
+        numbers = replace(
+            numbers, steps=20, refine_render_size=64, hash_levels=4, hash_log2_size=10, render_size=16
+        )
     if arguments.ray_chunk is not None:
         numbers = replace(numbers, ray_chunk=arguments.ray_chunk)
-    return replace(numbers, **({} if arguments.learn else still))
+    return replace(numbers, **({} if learn or arguments.learn else still))
 
 
 def _begin(
@@ -179,7 +211,10 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sds", description=__doc__)
     parser.add_argument("--stage", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--preset", nargs="+", choices=("paper", "paper-shaded"), default=["paper"])
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument(
+        "--whole", nargs="+", choices=("paper", "paper-shaded"), default=[], help="all steps of these, too"
+    )
+    parser.add_argument("--steps", type=int, default=40, help="measured of each stage; 0: none")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--ray-chunk", type=int, help="instead of the preset's")

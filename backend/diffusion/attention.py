@@ -31,12 +31,14 @@ class JoinedAttention:
         attention_mask: Tensor | None = None,
         views: int = 1,
     ) -> Tensor:
-        """hidden_states: (B, L, C), views of an object neighbours; encoder_hidden_states: (B, T, D)."""
+        """hidden_states: (B, L, C), views of an object neighbours; encoder_hidden_states: (B, T, D), or a row
+        for as many neighbours each as there are more of them.
+        """
         batch, length, _ = hidden_states.shape
         if encoder_hidden_states is None:
             context, groups = hidden_states, batch // views
         else:
-            context, groups = encoder_hidden_states, batch
+            context, groups = encoder_hidden_states, encoder_hidden_states.shape[0]
 
         def heads(x: Tensor) -> Tensor:
             # Views are neighbours, so (B, L, C) read as (B / views, views L, C) joins them without a copy.

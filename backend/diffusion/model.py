@@ -120,15 +120,18 @@ class MultiViewDiffusion:
     ) -> Tensor:
         """The noise in noisy latents: eps_theta(x_t; y, c, t).
 
-        latents: (B, C, h, w); timesteps: (B,) integers; context: (B, L, D); camera: (B, 16) conditioning
-        rows, a row of zeros or None meaning that no camera embedding is added. views: how many neighbours of
-        the batch self-attention joins; 1 is the plain 2D mode. Returns (B, C, h, w) float32.
-        Raises ValueError when B is not a multiple of `views`.
+        latents: (B, C, h, w); timesteps: (B,) integers; context: (B, L, D), or fewer rows, each for as many
+        neighbours as B has more; camera: (B, 16) conditioning rows, a row of zeros or None meaning that no
+        camera embedding is added. views: how many neighbours of the batch self-attention joins; 1 is the
+        plain 2D mode. Returns (B, C, h, w) float32.
+        Raises ValueError when B is not a multiple of `views`, or of the context's rows.
         """
         unet = self._need("unet", self.unet)
         batch = latents.shape[0]
         if batch % views:
             raise ValueError(f"a batch of {batch} is not made of groups of {views} views")
+        if batch % context.shape[0]:
+            raise ValueError(f"a batch of {batch} can't share {context.shape[0]} contexts evenly")
         if camera is None:
             camera = latents.new_zeros(batch, CAMERA_NUMBERS)
         dtype = _type_of(unet)

@@ -58,7 +58,8 @@ class FakeModel:
 
     def predict_noise(self, latents, timesteps, context, camera, views):
         self.calls.append((latents, timesteps, context, camera, views))
-        return context.reshape(-1, 1, 1, 1).expand_as(latents)
+        rows = context.reshape(-1, 1, 1, 1).repeat_interleave(len(latents) // len(context), 0)
+        return rows.expand_as(latents)
 
 
 def _fake(mode, rescale=0.5, scale=3.0):
@@ -83,7 +84,7 @@ def test_sds_by_hand() -> None:
     ((latents, timesteps, context, camera, views),) = model.calls
     assert (latents.shape[0], views) == (4, 2)
     assert timesteps.tolist() == [600] * 4
-    assert context.flatten().tolist() == [2, 2, 1, 1]  # prompt first, then the negative prompt
+    assert context.flatten().tolist() == [2, 1]  # one for all views: prompt first, then the negative prompt
     assert torch.equal(camera[:2], camera[2:])
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from backend.diffusion.attention import JoinedAttention
 from backend.diffusion.fast.attention import FusedMapAttention, FusedTransformer
 from backend.diffusion.fast.blocks import FusedConv, FusedDownsample, FusedNorm, FusedResnet, FusedUpsample
+from backend.diffusion.fast.sharing import share
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ def fuse(network: nn.Module) -> int:
             if fused is not None:
                 setattr(parent, name, fused)
                 count += 1
+    share(network)
     return count
 
 
@@ -94,7 +96,11 @@ def _is_plain_block(block: Any) -> bool:
         return False
     joined = all(isinstance(a.processor, JoinedAttention) for a in (block.attn1, block.attn2))
     # double_self_attention: the second attention looks at the tokens too.
-    return joined and block.attn2.is_cross_attention and type(block.ff.net[0]).__name__ == "GEGLU"
+    if not joined or not block.attn2.is_cross_attention or type(block.ff.net[0]).__name__ != "GEGLU":
+        return False
+    return all(
+        layer.bias is not None for layer in (block.attn1.to_out[0], block.attn2.to_out[0], block.ff.net[2])
+    )
 
 
 def _is_map_attention(attn: Any) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -55,7 +56,7 @@ def _agrees(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def errors(device: torch.device, dtype: torch.dtype) -> list[Tensor]:
-    """Relative errors of the kernels: norm, its gradient, bias and residual, GEGLU."""
+    """Relative errors of the kernels: norm, its gradient, bias and residual, upsampling; those for tokens."""
     from backend.diffusion.fast import launching
 
     generator = torch.Generator().manual_seed(0)
@@ -76,12 +77,29 @@ def errors(device: torch.device, dtype: torch.dtype) -> list[Tensor]:
             moved = exact + bias.float()[:, :, None, None]
             wanted = F.silu(F.group_norm(moved, groups, weight.float(), shift.float(), 1e-5))
             (slope,) = torch.autograd.grad(wanted, exact, dy.float())
-        y, factors, moments = launching.normalize(x, bias, groups, weight, shift, 1e-5, True)
-        dx = launching.normalize_back(x, dy, beside, bias, weight, factors, moments, True)
-        found += [_error(y, wanted.detach()), _error(dx, slope + beside.float())]
+        for whole in (True, False):
+            y, factors, moments = launching.normalize(x, bias, groups, weight, shift, 1e-5, True, whole)
+            dx = launching.normalize_back(x, dy, beside, bias, weight, factors, moments, True)
+            found += [_error(y, wanted.detach()), _error(dx, slope + beside.float())]
         found.append(
             _error(launching.add_bias(x, shift, dy), x.float() + shift.float()[:, None, None] + dy.float())
         )
+        larger = F.interpolate(x.float(), scale_factor=2.0, mode="nearest")
+        found.append(_error(launching.upsample(x), larger))
+    return [*found, *_token_errors(random)]
+
+
+def _token_errors(random: Callable[..., Tensor]) -> list[Tensor]:
+    """Of the kernels for tokens: residual and LayerNorm, GEGLU."""
+    from backend.diffusion.fast import launching
+
+    x, h = random(5, 320), random(5, 320)
+    bias, later, weight, shift = (random(320) for _ in range(4))
+    total = x.float() + h.float() + bias.float()
+    tokens, y = launching.add_layer_norm(x, h, bias, later, weight, shift, 1e-5)
+    found = [_error(tokens, total + later.float())]
+    for normed, given in ((y, total), (launching.layer_norm(x, weight, shift, 1e-5), x.float())):
+        found.append(_error(normed, F.layer_norm(given, (320,), weight.float(), shift.float(), 1e-5)))
     h = random(5, 96)
     value, gate = h.float().chunk(2, -1)
     return [*found, _error(launching.geglu(h), value * F.gelu(gate))]
