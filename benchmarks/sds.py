@@ -100,8 +100,8 @@ def measure(distillation: Distillation, steps: int, device: torch.device) -> dic
 
 
 def run_whole(model: Any, preset: str, arguments: argparse.Namespace, device: torch.device) -> dict[str, Any]:
-    """All steps of a preset, the field learning: wall seconds, and those of each tenth."""
-    numbers = _numbers(preset, arguments, learn=True)
+    """All steps of a preset: wall seconds, and those of each tenth."""
+    numbers = _numbers(preset, arguments)
     distillation = Distillation(model, *full_size.contexts(device), numbers, seed=0)
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -125,7 +125,7 @@ def run_whole(model: Any, preset: str, arguments: argparse.Namespace, device: to
     return found
 
 
-def _numbers(preset: str, arguments: argparse.Namespace, learn: bool = False) -> Numbers:
+def _numbers(preset: str, arguments: argparse.Namespace) -> Numbers:
     still = {"grid_rate": 0.0, "network_rate": 0.0, "background_rate": 0.0}
     numbers = PRESETS[preset].numbers
     if arguments.tiny:
@@ -134,7 +134,7 @@ def _numbers(preset: str, arguments: argparse.Namespace, learn: bool = False) ->
         )
     if arguments.ray_chunk is not None:
         numbers = replace(numbers, ray_chunk=arguments.ray_chunk)
-    return replace(numbers, **({} if learn or arguments.learn else still))
+    return replace(numbers, **({} if arguments.learn else still))
 
 
 def _begin(
