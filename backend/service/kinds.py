@@ -41,6 +41,8 @@ class DownloadRequest(_JobRequest):
 JobRequest = Annotated[GenerateRequest | ViewsRequest | DownloadRequest, Field(discriminator="kind")]
 """A job to be done."""
 
+_FORM = 'it must be like {"kind": "generate", "settings": {"prompt": "a red mug"}}.'
+
 DOWNLOAD = "download"
 """Jobs of this kind wait for the network and not for the processor: they have a queue of their own."""
 
@@ -64,6 +66,11 @@ def stored_settings(kind: str, values: Mapping[str, Any]) -> Request | DownloadS
 
 def explain_request(errors: Sequence[Mapping[str, Any]]) -> str:
     """What is wrong with a request, in sentences: about the settings of its own kind."""
+    whole = next((error for error in errors if tuple(error["loc"]) == ("body",)), None)
+    if whole is not None and whole["type"] == "missing":
+        return f"The request has no body: {_FORM}"
+    if whole is not None and whole["type"] in ("model_attributes_type", "model_type", "dict_type"):
+        return f"The body of the request is no JSON object: {_FORM}"
     kind = next((part for error in errors for part in error["loc"][1:2] if part in SETTINGS), "generate")
     # Where a kind is chosen its name is a part of the place, and no setting.
     places = [

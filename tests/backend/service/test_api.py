@@ -209,6 +209,41 @@ def test_malformed_bodies_get_a_sentence(server: Server, body: bytes, content_ty
     assert 10 < len(detail) < 1000
 
 
+@pytest.mark.parametrize("content_type", [None, "application/x-www-form-urlencoded", "text/plain"])
+def test_a_body_is_json_whatever_it_is_declared_as(server: Server, content_type: str | None) -> None:
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    content = b'{"kind": "views", "settings": {"prompt": "a red mug", "model": "tiny"}}'
+    answer = server.client.post("/v1/jobs", content=content, headers=headers)
+    assert answer.status_code == 201, answer.text
+    server.until_status(answer.json()["id"], "done")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "The request has no body: it must be like"),
+        (b"null", "The body of the request is no JSON object: it must be like"),
+        (b"[1]", "The body of the request is no JSON object: it must be like"),
+        (b'"generate"', "The body of the request is no JSON object: it must be like"),
+        (b"{", "The body of the request is not valid JSON."),
+    ],
+)
+def test_a_body_that_is_no_object_is_called_the_body(server: Server, body: bytes, said: str) -> None:
+    assert server.client.post("/v1/jobs", content=body).json()["detail"].startswith(said)
+
+
+@pytest.mark.parametrize("token", [None, TOKEN])
+def test_other_sites_pages_get_no_leave_to_send(server: Server, token: str | None) -> None:
+    """Nothing answers the question that a browser asks before it sends a header such as Authorization."""
+    headers = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
+    headers["Access-Control-Request-Headers"] = "authorization"
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    answer = httpx.options(server.client.base_url.join("/v1/jobs"), headers=headers)
+    assert answer.status_code in (401, 405)
+    assert not [name for name in answer.headers if name.lower().startswith("access-control-")]
+
+
 def _chunks(count: int) -> Iterator[bytes]:
     yield from (b" " * 4096 for _ in range(count))
 
