@@ -44,6 +44,45 @@ def write_checkpoint(
     os.replace(scratch, path)
 
 
+def find_checkpoint(path: Path, identity: str) -> None:
+    """Puts at `path` what this identity may go on from, and sets another's beside it: maybe hours of work.
+
+    The other is brought back in the same way by its own job.
+    """
+    found = _metadata(path)
+    owner = (found or {}).get("identity")
+    if owner == identity:
+        return
+    if found is not None and owner:
+        aside = _aside(path, owner)
+        os.replace(path, aside)
+        log.warning(
+            "Another job was interrupted here at step %s: it had other settings, another model or another"
+            " version of this program. Its work is kept in %s, and the command that began it goes on from"
+            " there; delete the file if nobody wants it.",
+            found.get("step", "?"),
+            aside,
+        )
+    own = _aside(path, identity)
+    if own.is_file():
+        os.replace(own, path)
+
+
+def _aside(path: Path, identity: str) -> Path:
+    # An identity is a hash; whatever a file claims to be must not lead elsewhere.
+    word = "".join(letter for letter in identity if letter.isalnum())
+    return path.with_name(f"{path.stem}-{word[:12]}{path.suffix}")
+
+
+def _metadata(path: Path) -> dict[str, str] | None:
+    """What a checkpoint says of itself; None where there is none, or none that can be read."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError):
+        return None
+
+
 def read_checkpoint(
     path: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, identity: str
 ) -> int | None:

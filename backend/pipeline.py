@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from backend import __version__
 from backend import mesh as meshing
+from backend.checkpoint import find_checkpoint
 from backend.default_model import pick_model
 from backend.devices import make_current, pick_device, pick_dtype, pick_unet_dtype
 from backend.diffusion.registry import resolve
@@ -60,7 +61,7 @@ def generate(
     Args:
         settings: what to make and how.
         folder: gets mesh.glb, preview.png and settings.json; while it works also a checkpoint
-            from which the same call, made again, goes on.
+            from which the same call, made again, goes on; one of another call is set beside it.
         report: called with Progress, at least once a step.
         cancelled: asked once a step.
 
@@ -73,6 +74,7 @@ def generate(
 
     pace("load", message="Loading the model")
     distillation, identity, notes = _start(settings, pace)
+    find_checkpoint(folder / CHECKPOINT, identity)
     write_text(folder / SETTINGS, settings.model_dump_json(indent=1, exclude_none=True))
     numbers = distillation.numbers
     if distillation.resume(folder / CHECKPOINT, identity):
@@ -80,7 +82,7 @@ def generate(
     elif numbers.start == "views":
         _sample_start(distillation, pace, cancelled)
 
-    _distil(distillation, folder, identity, " ".join(["Shaping the object", *notes]), pace, cancelled)
+    _distil(distillation, folder, identity, pace, cancelled)
     mesh = _extract(distillation, numbers, pace, cancelled)
     mesh = _texture(distillation, mesh, numbers, pace)
 
@@ -122,7 +124,7 @@ def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, str, 
         notes += ("This recipe is made for a GPU: on a processor a step takes minutes.",)
     for sentence in notes:
         log.warning("%s", sentence)
-    pace("load", message=" ".join([f"Loading the model {config.name}", *notes]))
+    pace("load", message=f"Loading the model {config.name}")
     # Only a start from sampled views needs the image decoder.
     parts = ("unet", "vae" if fit.numbers.start == "views" else "vae_encoder", "text")
     unet_dtype = pick_unet_dtype(device, dtype, settings.precision)
@@ -154,12 +156,11 @@ def _distil(
     distillation: Distillation,
     folder: Path,
     identity: str,
-    message: str,
     pace: Pacer,
     cancelled: Callable[[], bool],
 ) -> None:
     numbers = distillation.numbers
-    steps = numbers.steps
+    steps, message = numbers.steps, "Shaping the object"
     pace("distil", distillation.step_number, steps, message)
     while not distillation.done:
         if cancelled():

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from backend import checkpoint
-from backend.checkpoint import read_checkpoint, write_checkpoint
+from backend.checkpoint import find_checkpoint, read_checkpoint, write_checkpoint
 
 Parts = tuple[dict[str, nn.Module], torch.optim.Optimizer]
 
@@ -73,6 +73,40 @@ def test_another_identity_is_refused_and_nothing_changes(path: Path) -> None:
     other = parts(2)
     assert read_checkpoint(path, *other, "you") is None
     assert same(other, parts(2))
+
+
+def test_anothers_checkpoint_is_set_aside_and_comes_back(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_checkpoint(path, *parts(1), 3, "one")
+    work = path.read_bytes()
+    with caplog.at_level(logging.WARNING):
+        find_checkpoint(path, "two")
+    (aside,) = path.parent.iterdir()
+    assert (path.exists(), aside.read_bytes()) == (False, work)
+    assert "step 3" in caplog.text
+    assert str(aside) in caplog.text
+    write_checkpoint(path, *parts(1), 1, "two")
+    find_checkpoint(path, "one")
+    assert path.read_bytes() == work
+    find_checkpoint(path, "two")
+    assert read_checkpoint(path, *parts(2), "two") == 1
+    caplog.clear()
+    find_checkpoint(path, "two")
+    assert read_checkpoint(path, *parts(2), "two") == 1
+    assert caplog.text == ""
+
+
+def test_a_checkpoint_set_aside_stays_in_its_folder(path: Path) -> None:
+    write_checkpoint(path, *parts(1), 3, "../../out/side")
+    find_checkpoint(path, "me")
+    assert [file.name for file in path.parent.iterdir()] == [f"{path.stem}-outside{path.suffix}"]
+
+
+def test_a_broken_checkpoint_is_nobodys(path: Path) -> None:
+    path.write_bytes(b"broken")
+    find_checkpoint(path, "me")
+    assert path.read_bytes() == b"broken"
 
 
 def test_without_a_file_there_is_none(path: Path) -> None:

@@ -203,6 +203,25 @@ def test_other_settings_start_anew(run: Run, tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
         run(tmp_path, "a blue box", report=told.append, cancelled=Stop(after=0))
     assert told[-1].step == 0
+    # What the first had made is kept, also where the second is finished, and the first goes on with it.
+    run(tmp_path, "a blue box")
+    with pytest.raises(Cancelled):
+        run(tmp_path, report=told.append, cancelled=Stop(after=0))
+    assert told[-1].step == 6
+
+
+def test_what_will_take_long_is_said_once_and_not_in_every_report(
+    run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[Progress] = []
+    with caplog.at_level("WARNING"), pytest.raises(Cancelled):
+        run(tmp_path, encoding="hash", report=told.append, cancelled=Stop(after=1))
+    assert caplog.text.count("made for a GPU") == 1
+    assert {progress.message for progress in told} == {
+        "Loading the model",
+        "Loading the model tiny",
+        "Shaping the object",
+    }
 
 
 @pytest.mark.parametrize("settings", [{"prompt": "a red dragon"}, {"negative_prompt": "dragon"}])
