@@ -21,6 +21,10 @@ from backend.guidance import rescale_start
 Solver = Literal["dpm++", "ddim"]
 SOLVERS: tuple[Solver, ...] = get_args(Solver)
 DECODED_AT_ONCE = 16
+BACKGROUND_SHARE = 0.2
+"""Of the steps: those in which the background is held. What is nearer the end draws edges and surfaces."""
+RIM = 8
+"""A picture's outermost eighth, where the background is."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,14 @@ class Sampler:
         negative_context: Tensor,
         camera: Tensor,
         on_step: Callable[[int, int], None] = lambda done, steps: None,
+        background: Tensor | None = None,
     ) -> Tensor:
         """Latents (B, C, h, w) float32 of the views of one or more objects.
 
         noise: (B, C, h, w) standard normal, views of an object neighbours; context, negative_context:
         (B, L, D); camera: (B, 16) conditioning. on_step(done, steps) is called after each step and may raise
-        to end it; nothing else waits for the device.
+        to end it; nothing else waits for the device. background: latent (1, C, 1, 1) of the plain colour that
+        the objects shall stand before (`plain_latent`), to go with noise of `before_colour`; None: any.
         """
         views = model.config.views
         scheduler = make_scheduler(self.solver, model.schedule, self.steps)
@@ -61,10 +67,14 @@ class Sampler:
         # The scheduler's own tables are on the CPU: it gets plain numbers, the network a tensor.
         times = torch.tensor(scheduler.timesteps.tolist(), device=noise.device)
         latents = noise.float()
+        # Never the last step: nothing would be left to make one picture of object and background.
+        held = min(self.steps - 1, math.ceil(BACKGROUND_SHARE * self.steps)) if background is not None else 0
         for done, sigma in enumerate(scheduler.sigmas.tolist()[:-1]):
             t = times[done].expand(len(both_cameras))
             both = model.predict_noise(torch.cat([latents, latents]), t, both_contexts, both_cameras, views)
             start = self._start(latents, both, sigma, views)
+            if background is not None and done < held:
+                start = _with_rim(start, background, views)
             latents = scheduler.step(start, 0, latents, return_dict=False)[0]
             on_step(done + 1, len(times))
         return latents
@@ -79,6 +89,21 @@ class Sampler:
         if self.rescale == 0:
             return guided
         return rescale_start(guided, scaled - sigma * eps_text, self.rescale, views)
+
+
+def _with_rim(start: Tensor, background: Tensor, views: int) -> Tensor:
+    """x0 with each object's views shifted by one constant, so that the mean of their rim is `background`.
+
+    The object's colours move too; in the steps to come the prompt brings them back. Nobody says so of the
+    background's, and it stays.
+    """
+    height, width = start.shape[-2:]
+    top, side = max(1, height // RIM), max(1, width // RIM)
+    rim = start.new_ones(height, width)
+    rim[top : height - top, side : width - side] = 0
+    objects = start.unflatten(0, (-1, views))
+    mean = (objects * rim).sum(dim=(1, 3, 4), keepdim=True) / (views * rim.sum())
+    return (objects + (background - mean)).flatten(0, 1)
 
 
 def make_scheduler(solver: Solver, schedule: NoiseSchedule, steps: int) -> Any:
@@ -131,15 +156,22 @@ def before_colour(model: MultiViewDiffusion, noise: Tensor, colour: tuple[float,
 
     The schedule leaves a little of a picture in the last step's noise, sqrt(alpha_bar_T) of it, and from the
     noise's mean the model reads which background there is: with plain noise one of any colour. Shapes stay
-    mostly as they are.
+    mostly as they are. A prompt can be stronger: a sampler that is given the `background` too holds it.
     """
-    views, side = model.config.views, model.config.image_size
-    plain = noise.new_tensor(colour).expand(1, side, side, 3).contiguous()
-    picture = model.encode_images(plain).mean(dim=(2, 3), keepdim=True)
+    views = model.config.views
+    picture = plain_latent(model, colour)
     objects = noise.unflatten(0, (-1, views))
     centred = (objects - objects.mean(dim=(1, 3, 4), keepdim=True)).flatten(0, 1)
     last = torch.full((len(noise),), len(model.schedule) - 1, device=noise.device)
     return model.schedule.add_noise(picture, centred, last)
+
+
+@torch.no_grad()
+def plain_latent(model: MultiViewDiffusion, colour: tuple[float, float, float]) -> Tensor:
+    """The mean latent (1, C, 1, 1) of a plain picture of `colour`, its values 0..1."""
+    side = model.config.image_size
+    plain = torch.tensor(colour, device=model.device).expand(1, side, side, 3).contiguous()
+    return model.encode_images(plain).mean(dim=(2, 3), keepdim=True)
 
 
 @torch.no_grad()
