@@ -44,7 +44,7 @@ def generate(
             of one that is installed. Which it was stays with the object, as "mvdream_model".
         timeout: seconds it may take; None for no limit. What is running then is cancelled.
         progress: called with the job when there is news: `job.fraction` (0..1), `job.headline`,
-            `job.seconds_left`.
+            `job.seconds_left`. None: a bar, or lines in a log, on the standard error.
 
     Returns:
         The new object: selected, active, one undo step.

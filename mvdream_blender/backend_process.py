@@ -16,7 +16,7 @@ from . import backend_ending as ending
 from . import models_folder
 from .announcement import Announcement
 from .client import Client
-from .errors import BackendDied, MVDreamError, Refused, Unreachable
+from .errors import BackendDied, LacksPackages, MVDreamError, Refused, Unreachable
 from .processes import ChildProcess, child_environment, log_tail
 from .tasks import Delay, Steps, Until, run
 
@@ -246,6 +246,5 @@ class BackendProcess:
             return MVDreamError(f"A backend is there but does not answer: end its process by hand.\n{tail}")
         code = self._child.code if self._child is not None else None
         if "No module named" in tail or "is missing in" in tail:
-            missing = f"The backend did not start: {python} lacks a package it needs."
-            return MVDreamError(f"{missing} Install the backend again.\n{tail}", fix="install")
+            return LacksPackages(python, tail)
         return MVDreamError(f"The backend did not start (exit code {code}).\n{tail}", fix="restart")

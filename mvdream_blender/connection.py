@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from .backend_process import BackendProcess
 from .client import Client, parse_url
-from .configuration import Configuration
-from .errors import MVDreamError, Refused, StaysOffline, Unreachable
+from .configuration import PYTHON_VARIABLE, Configuration
+from .errors import LacksPackages, MVDreamError, Refused, StaysOffline, Unreachable
 from .pending import PendingJobs
 from .resolver import is_loopback
 from .tasks import Steps
@@ -69,7 +69,18 @@ class Connection:
             )
         if restart:
             yield from self.end_backend()
-        return (yield from self.backend.connect(python, self.pending.discarded()))
+        try:
+            return (yield from self.backend.connect(python, self.pending.discarded()))
+        except LacksPackages as error:
+            if not self.configuration.python:
+                raise
+            # An installation would go into the add-on's own environment, which is not used.
+            raise MVDreamError(
+                f"{error.what} It is the one that the add-on's preference Python or the variable "
+                f"{PYTHON_VARIABLE} names: install requirements/backend.txt into it, or empty both to use "
+                f"the add-on's own environment.\n{error.tail}",
+                fix="preferences",
+            ) from None
 
     def find(self) -> Steps[Client | None]:
         """The client of the backend that the preferences name where it runs; a local one is not started.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What can go wrong, as sentences for the panel. Never imports bpy."""
 
+from pathlib import Path
 from typing import Literal
 
 Fix = Literal["", "install", "restart", "preferences", "online"]
@@ -46,6 +47,15 @@ class Refused(MVDreamError):
 
 class BackendDied(MVDreamError):
     """The backend's process ended while it was needed."""
+
+
+class LacksPackages(MVDreamError):
+    """The Python that the backend was started with does not have its packages. `tail`: the end of its log."""
+
+    def __init__(self, python: Path, tail: str) -> None:
+        self.what = f"The backend did not start: {python} lacks a package it needs."
+        self.tail = tail
+        super().__init__(f"{self.what} Install the backend again.\n{tail}", fix="install")
 
 
 class Cancelled(MVDreamError):

@@ -8,6 +8,7 @@ from pathlib import Path
 import bpy
 
 from . import importer, runtime
+from .console import told_to
 from .errors import MVDreamError
 from .generation import result_file
 from .job import Job
@@ -30,7 +31,8 @@ def generate(
     try:
         importer.refuse_to_wait()
         session.generate(settings, runtime.place(bpy.context))
-        runtime.finish(timeout, lambda: progress and session.job and progress(session.job))
+        with told_to(progress) as tell:
+            runtime.finish(timeout, lambda: session.job and tell(session.job))
     except MVDreamError as error:
         raise RuntimeError(str(error)) from None
     return bpy.data.objects[session.object_name]
@@ -48,7 +50,8 @@ def preview_views(
     session = runtime.session()
     try:
         session.preview_views(views_settings(prompt, negative_prompt, seed, model))
-        runtime.finish(timeout, lambda: progress and session.job and progress(session.job))
+        with told_to(progress) as tell:
+            runtime.finish(timeout, lambda: session.job and tell(session.job))
     except MVDreamError as error:
         raise RuntimeError(str(error)) from None
     assert session.views is not None
@@ -67,21 +70,22 @@ def download_model(
     def news() -> None:
         nonlocal seen
         job = library.download_of(name)
-        if progress is not None and job is not None and session.revision != seen:
+        if job is not None and session.revision != seen:
             seen = session.revision
-            progress(job)
+            tell(job)
         if limit is not None and time.monotonic() > limit:
             raise TimeoutError(f"The model {name} was not there after {timeout:g} seconds.")
 
     try:
         library.refresh()
-        runtime.finish_model(LIST, news)
-        model = library.find(name)
-        if model is not None and model.installed:
-            return
-        if library.download_of(name) is None:
-            library.download(name, half)
-        runtime.finish_model(name, news)
+        with told_to(progress) as tell:
+            runtime.finish_model(LIST, news)
+            model = library.find(name)
+            if model is not None and model.installed:
+                return
+            if library.download_of(name) is None:
+                library.download(name, half)
+            runtime.finish_model(name, news)
     except MVDreamError as error:
         raise RuntimeError(str(error)) from None
 

@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Install, start, restart and stop the backend."""
 
-import logging
-
 import bpy
 
-from .. import runtime, upkeep
-from ..session import Session
-from .waiting import begin
-
-log = logging.getLogger(__name__)
+from .. import upkeep
+from ..console import told
+from .waiting import begin, may_begin
 
 
 class _IdleOperator:
@@ -17,8 +13,7 @@ class _IdleOperator:
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
-        session = runtime.peek()
-        return session is not None and not session.busy
+        return may_begin(cls)
 
 
 class MVDREAM_OT_install_backend(_IdleOperator, bpy.types.Operator):
@@ -28,7 +23,8 @@ class MVDREAM_OT_install_backend(_IdleOperator, bpy.types.Operator):
     bl_label = "Install Backend"
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
-        return begin(self, upkeep.install, _log_installation)
+        with told() as progress:
+            return begin(self, upkeep.install, lambda session: progress.installation(session.installing))
 
 
 class MVDREAM_OT_restart_backend(_IdleOperator, bpy.types.Operator):
@@ -49,11 +45,6 @@ class MVDREAM_OT_stop_backend(_IdleOperator, bpy.types.Operator):
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         return begin(self, upkeep.stop)
-
-
-def _log_installation(session: Session) -> None:
-    if session.installing is not None:
-        log.info("%s", session.installing.message)
 
 
 CLASSES = (MVDREAM_OT_install_backend, MVDREAM_OT_restart_backend, MVDREAM_OT_stop_backend)

@@ -4,7 +4,7 @@
 import bpy
 
 from .. import runtime
-from ..console import ConsoleProgress
+from ..console import told
 from ..errors import Cancelled, MVDreamError
 from ..job_settings import mesh_settings
 from ..models import AUTO
@@ -50,10 +50,8 @@ class MVDREAM_OT_generate(bpy.types.Operator):
             runtime.pump()
             return
         # Without a window timers never fire, and a script wants the object when the call returns.
-        progress = ConsoleProgress()
         try:
-            runtime.finish(news=lambda: session.job and progress(session.job))
+            with told() as progress:
+                runtime.finish(news=lambda: session.job and progress(session.job))
         except Cancelled:
             raise MVDreamError("The job was cancelled.") from None
-        finally:
-            progress.end()

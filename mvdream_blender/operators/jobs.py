@@ -6,7 +6,7 @@ import bpy
 from .. import runtime
 from ..errors import MVDreamError
 from ..pending import PendingJob
-from .waiting import begin
+from .waiting import begin, may_begin
 
 
 class MVDREAM_OT_cancel(bpy.types.Operator):
@@ -18,7 +18,10 @@ class MVDREAM_OT_cancel(bpy.types.Operator):
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
         session = runtime.peek()
-        return session is not None and session.busy
+        if session is None or not session.busy:
+            cls.poll_message_set("There is nothing to cancel: MVDream is doing nothing.")
+            return False
+        return True
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         runtime.session().cancel()
@@ -34,8 +37,13 @@ class _UnfinishedOperator:
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
+        if not may_begin(cls):
+            return False
         session = runtime.peek()
-        return session is not None and not session.busy and bool(session.unfinished)
+        if session is None or not session.unfinished:
+            cls.poll_message_set("There is no unfinished job.")
+            return False
+        return True
 
     def chosen(self) -> PendingJob:
         """The job that was named, else the newest."""

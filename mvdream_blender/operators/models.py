@@ -6,7 +6,7 @@ from collections.abc import Callable
 import bpy
 
 from .. import runtime
-from ..console import ConsoleProgress
+from ..console import told
 from ..errors import MVDreamError
 from ..library import LIST, Library
 
@@ -73,14 +73,11 @@ class MVDREAM_OT_download_model(_ModelOperator, bpy.types.Operator):
         return self.execute(context) if self.name else self.ask(context)
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
-        progress = ConsoleProgress()
-        try:
+        with told() as progress:
             return self.begin(
                 lambda library: library.download(self.name, self.half),
                 lambda library: (job := library.download_of(self.name)) and progress(job),
             )
-        finally:
-            progress.end()
 
 
 class MVDREAM_OT_cancel_download(_ModelOperator, bpy.types.Operator):

@@ -6,7 +6,7 @@ import random
 import bpy
 
 from .. import runtime
-from ..console import ConsoleProgress
+from ..console import told
 from ..job_settings import views_settings
 from ..models import AUTO
 from ..presets import LARGEST_SEED
@@ -36,15 +36,12 @@ class MVDREAM_OT_preview_views(bpy.types.Operator):
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         settings = views_settings(self.prompt, self.negative_prompt, self.seed, self.model)
-        progress = ConsoleProgress()
-        try:
+        with told() as progress:
             return begin(
                 self,
                 lambda session: session.preview_views(settings),
                 lambda session: session.job and progress(session.job),
             )
-        finally:
-            progress.end()
 
 
 class MVDREAM_OT_new_seed(bpy.types.Operator):
@@ -69,7 +66,10 @@ class MVDREAM_OT_use_seed(bpy.types.Operator):
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
         session = runtime.peek()
-        return session is not None and session.views is not None
+        if session is None or session.views is None:
+            cls.poll_message_set("There are no previewed views: press Preview Views first.")
+            return False
+        return True
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         views = runtime.session().views

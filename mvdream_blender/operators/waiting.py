@@ -10,6 +10,18 @@ from ..errors import MVDreamError
 from ..session import Session
 
 
+def may_begin(operator: type[bpy.types.Operator]) -> bool:
+    """Whether nothing is under way; else the reason is noted for the button's tip and for scripts."""
+    session = runtime.peek()
+    if session is None:
+        operator.poll_message_set("The MVDream add-on is not enabled.")
+        return False
+    if session.busy:
+        operator.poll_message_set("MVDream is busy: wait for what is under way, or cancel it first.")
+        return False
+    return True
+
+
 def begin(
     operator: bpy.types.Operator,
     start: Callable[[Session], None],

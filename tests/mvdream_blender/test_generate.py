@@ -313,6 +313,71 @@ def test_named_python_that_does_not_exist(addon, monkeypatch, tmp_path):
         bpy.ops.mvdream.generate(prompt="a red mug")
 
 
+def test_a_named_python_without_packages_is_told_by_its_preference(addon, monkeypatch, tmp_path):
+    python = tmp_path / "bare python"
+    python.write_text("#!/bin/sh\necho \"ModuleNotFoundError: No module named 'fastapi'\" >&2; exit 1\n")
+    python.chmod(0o755)
+    monkeypatch.setenv("MVDREAM_BACKEND_PYTHON", str(python))
+    with pytest.raises(RuntimeError, match="preference Python") as caught:
+        bpy.ops.mvdream.generate(prompt="a red mug")
+    assert str(python) in str(caught.value)
+    assert "Install the backend again" not in str(caught.value)
+    assert session().error.fix == "preferences"
+
+
+@pytest.mark.parametrize(
+    ("operator", "reason"),
+    [
+        ("cancel", "nothing to cancel"),
+        ("resume", "no unfinished job"),
+        ("forget", "no unfinished job"),
+        ("use_seed", "no previewed views"),
+    ],
+)
+def test_an_operator_with_nothing_to_do_says_so(addon, operator, reason):
+    with pytest.raises(RuntimeError, match=reason):
+        getattr(bpy.ops.mvdream, operator)()
+
+
+def test_an_operator_says_that_something_is_under_way(addon):
+    session().generate({"prompt": "a endless mug"}, part("runtime").place(bpy.context))
+    for operator in ("install_backend", "stop_backend", "restart_backend", "resume", "forget"):
+        with pytest.raises(RuntimeError, match="MVDream is busy"):
+            getattr(bpy.ops.mvdream, operator)()
+    session().cancel()
+
+
+def test_calls_that_wait_tell_the_console_unless_the_script_listens(addon, capfd):
+    addon.generate("a blue chair", timeout=60)
+    assert "Shaping the object, step" in capfd.readouterr().err
+    addon.preview_views("a blue chair", timeout=60)
+    assert "Sampling the views, step" in capfd.readouterr().err
+    addon.preview_views("a blue chair", timeout=60, progress=lambda job: None)
+    addon.generate("a blue chair", timeout=60, progress=lambda job: None)
+    assert "step" not in capfd.readouterr().err
+
+
+def test_an_installation_tells_the_console(addon, monkeypatch, capfd):
+    environment, progress = part("environment"), part("install_output").InstallProgress
+    delay = part("tasks").Delay
+
+    def steps(self, report):
+        for message, fraction in (("Collecting torch", None), ("Downloading torch", 0.25)):
+            report(progress(message, fraction))
+            yield delay(0.05)
+
+    monkeypatch.setattr(environment.Environment, "install", steps)
+    configuration = part("configuration").Configuration
+    monkeypatch.setattr(
+        part("runtime"), "_configuration", lambda: configuration(part("runtime")._user_folder(), online=True)
+    )
+    part("runtime").stop()
+    part("runtime").start()
+    assert bpy.ops.mvdream.install_backend() == {"FINISHED"}
+    lines = capfd.readouterr().err.splitlines()
+    assert [line for line in lines if "torch" in line] == ["Collecting torch", "Downloading torch, 25 %"]
+
+
 def test_remote_backend(addon, tmp_path):
     from fake_backend import FakeBackend
 
