@@ -13,6 +13,7 @@ from backend.errors import UserError
 from backend.hub.local import is_in_hub_cache
 from backend.hub.progress import format_bytes
 from backend.prompts import check_words
+from backend.service.device_check import refuse_missing_device
 from backend.settings.request import Request
 from backend.views_settings import ViewsSettings
 
@@ -28,6 +29,7 @@ def admit(settings: Request | DownloadSettings, data_dir: Path) -> None:
     if isinstance(settings, DownloadSettings):
         _admit_download(settings)
         return
+    refuse_missing_device(settings.device)
     name = certain_model(settings.model)
     model = find_model(name) if name else None
     if model is not None:

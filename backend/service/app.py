@@ -82,6 +82,8 @@ class Service:
         if user is not None:
             doing = "is being downloaded" if user.kind == DOWNLOAD else f"is needed by the job {user.id}"
             raise HTTPException(409, f"The model {name!r} {doing}. Wait until that is done, or cancel it.")
+        if not model_list.is_there(name):
+            raise HTTPException(404, f"There is no model {name[:60]!r} here.")
         await asyncio.to_thread(installation.remove, name)
         return Response(status_code=204)
 

@@ -7,6 +7,7 @@ from typing import Any
 from backend.diffusion import installation, registry
 from backend.diffusion.catalogue import KNOWN
 from backend.diffusion.config import read_config
+from backend.diffusion.folder_swap import leftovers
 from backend.errors import UserError
 
 
@@ -20,6 +21,15 @@ def listed() -> list[dict[str, Any]]:
     """
     there = [_present(name, folder) for name, folder in registry.folders().items()]
     return there + [known.as_json() | _absent(known.name) for known in registry.not_installed()]
+
+
+def is_there(name: str) -> bool:
+    """Whether there is a model of that name, or anything that is left of one."""
+    if not registry.is_name(name):
+        return False
+    places = (registry.models_folder() / name, installation.download_folder(name), registry.SHIPPED / name)
+    there = any(place.exists() or place.is_symlink() for place in places)
+    return there or name in leftovers(registry.models_folder())
 
 
 def _present(name: str, folder: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@
 import http.client
 import json
 import stat
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -167,6 +168,7 @@ def test_the_host_must_be_this_machine(server: Server, host: str, code: int) -> 
         ({"prompt": "a mug", "negative_prompt": "ugly"}, ["'ugly'", "red"]),
         ({"prompt": "a mug", "steps": 1}, ["steps must be between"]),
         ({"prompt": "a mug", "colour": "red"}, ["no setting 'colour'"]),
+        *([] if sys.platform == "darwin" else [({"prompt": "a mug", "device": "mps"}, ["'mps'", "'cpu'"])]),
     ],
 )
 def test_bad_settings_are_refused_in_a_sentence(server: Server, settings: dict, parts: list[str]) -> None:

@@ -113,8 +113,11 @@ def test_a_model_comes_is_stopped_goes_on_is_listed_and_goes(
 
     assert server.client.delete(f"/v1/models/{NAME}").status_code == 204
     assert model(server)["installed"] is False
-    assert "There is no model" in server.client.delete(f"/v1/models/{NAME}").json()["detail"]
-    assert "ships with the program" in server.client.delete("/v1/models/small").json()["detail"]
+    for unknown in (NAME, "unknown", "a.part", "%20"):
+        answer = server.client.delete(f"/v1/models/{unknown}")
+        assert (answer.status_code, "There is no model" in answer.json()["detail"]) == (404, True)
+    shipped = server.client.delete("/v1/models/small")
+    assert (shipped.status_code, "ships with the program" in shipped.json()["detail"]) == (422, True)
     assert "torch imported: False" in server.end()
 
 
