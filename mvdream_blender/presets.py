@@ -2,7 +2,11 @@
 """The presets that the panel offers; a test compares them with the backend's. Never imports bpy."""
 
 PRESETS: tuple[tuple[str, str, str], ...] = (
-    ("draft", "Draft", "A quarter of the steps or less: shape and colours, quickly"),
+    (
+        "draft",
+        "Draft",
+        "Shape and colours, quickly: 60 of 100 steps with the small model, a quarter with a published one",
+    ),
     ("standard", "Standard", "The way to a finished object"),
     ("paper", "Paper", "MVDream as published: 10,000 steps, made for the published models"),
     (

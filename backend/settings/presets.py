@@ -92,7 +92,7 @@ SMALL_STANDARD = Numbers(
 PRESETS: dict[str, Preset] = {
     "draft": Preset(
         "Draft",
-        "A quarter of the steps or less: shape and colours, quickly",
+        "Shape and colours, quickly: 60 of 100 steps with the small model, a quarter with a published one",
         DRAFT,
         replace(SMALL_STANDARD, steps=60),
     ),
