@@ -13,7 +13,14 @@ from backend.default_model import pick_model
 from backend.devices import pick_device, pick_dtype, pick_unet_dtype
 from backend.diffusion.config import read_config
 from backend.diffusion.registry import resolve
-from backend.diffusion.sampler import DECODED_AT_ONCE, Sampler, before_grey, decode, draw_noise
+from backend.diffusion.sampler import (
+    DECODED_AT_ONCE,
+    Sampler,
+    before_colour,
+    decode,
+    draw_noise,
+    plain_latent,
+)
 from backend.errors import Cancelled
 from backend.memory.planning import plan_sampling
 from backend.pacing import Pacer, Report
@@ -31,6 +38,7 @@ if TYPE_CHECKING:
 PICTURE, SETTINGS = "views.png", "settings.json"
 SAMPLING_SCALE = 7.5
 """Guidance that suits pictures (MVDream's own sampling); what distillation wants of a model is more."""
+GREY = (0.5, 0.5, 0.5)
 STAGES = {"load": 0.3, "sample": 0.69, "save": 0.01}
 """Shares of the job's time, in order, for the bar alone."""
 
@@ -132,10 +140,10 @@ class _Sampling:
         camera = conditioning(views.c2w)
         azimuths = tuple(round(azimuth) % 360 for azimuth in views.azimuth.tolist())
         for seed in range(settings.seed, settings.seed + settings.count):
-            noise = draw_noise(model, seed)
+            noise, background = draw_noise(model, seed), None
             if settings.background == "grey":
-                noise = before_grey(model, noise)
-            latents = self.sampler(model, noise, self.context, self.negative, camera, on_step)
+                noise, background = before_colour(model, noise, GREY), plain_latent(model, GREY)
+            latents = self.sampler(model, noise, self.context, self.negative, camera, on_step, background)
             yield ViewSet(seed, azimuths, _pixels(decode(model, latents, self.at_once)))
 
 

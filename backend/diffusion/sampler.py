@@ -145,11 +145,6 @@ def draw_noise(model: MultiViewDiffusion, seed: int, objects: int = 1) -> Tensor
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(model.device)
 
 
-def before_grey(model: MultiViewDiffusion, noise: Tensor, level: float = 0.5) -> Tensor:
-    """`before_colour` for grey of brightness `level`, 0..1."""
-    return before_colour(model, noise, (level, level, level))
-
-
 @torch.no_grad()
 def before_colour(model: MultiViewDiffusion, noise: Tensor, colour: tuple[float, float, float]) -> Tensor:
     """Noise (B, C, h, w) as it would be had it been added to plain pictures of `colour`, its values 0..1.

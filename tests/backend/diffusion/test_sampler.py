@@ -16,7 +16,7 @@ from backend.diffusion import MultiViewDiffusion, NoiseSchedule, load
 from backend.diffusion.sampler import (
     SOLVERS,
     Sampler,
-    before_grey,
+    before_colour,
     decode,
     draw_noise,
     make_scheduler,
@@ -186,7 +186,7 @@ def test_noise_before_grey_holds_as_much_grey_as_the_last_step_leaves(
 ) -> None:
     model = tiny("v21")
     noise = draw_noise(model, 7, objects=2) + 0.3
-    found = before_grey(model, noise, 0.2)
+    found = before_colour(model, noise, (0.2, 0.2, 0.2))
     with torch.no_grad():
         side = model.config.image_size
         grey = model.encode_images(torch.full((1, side, side, 3), 0.2)).mean(dim=(0, 2, 3))
@@ -243,7 +243,7 @@ def test_the_shipped_model_keeps_to_grey_where_it_is_held(prompt: str, seed: int
     model = load("small")
     context, negative = model.encode_prompts([prompt, model.config.negative_prompt]).split(1)
     camera = conditioning(orbit_views(4, 15.0, 1.0, 40.0).c2w)
-    noise = before_grey(model, draw_noise(model, seed))
+    noise = before_colour(model, draw_noise(model, seed), (0.5, 0.5, 0.5))
     arguments = (model, noise, context.expand(4, -1, -1), negative.expand(4, -1, -1), camera)
 
     def saturation(background: Tensor | None) -> float:
