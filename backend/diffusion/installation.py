@@ -175,7 +175,7 @@ def _require_name(name: str) -> None:
     if not is_name(name):
         raise UserError(
             f"{name!r} can't be the name of a model: letters, digits, '.', '_' and '-' only, a letter or"
-            " digit first, and no ending like .part."
+            " digit first, no ending like .part, and neither 'auto' nor a name that Windows keeps for itself."
         )
 
 

@@ -21,6 +21,7 @@ USER_MODELS_VARIABLE = "MVDREAM_MODELS"
 UNFINISHED = (".part", ".partial", ".tmp")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_DEVICE = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]", re.IGNORECASE)
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +74,12 @@ def models_folder() -> Path:
 
 
 def is_name(name: str) -> bool:
-    """Whether `name` may be a model's name: never a path, a hidden folder or one that is being written."""
-    return _NAME.fullmatch(name) is not None and not name.endswith(UNFINISHED)
+    """Whether `name` may be a model's name: never a path, a hidden folder or one that is being written.
+
+    Nor what stands for the choice of a model, nor what Windows takes for a device.
+    """
+    plain = _NAME.fullmatch(name) is not None and not name.endswith(UNFINISHED)
+    return plain and name.lower() != "auto" and _DEVICE.fullmatch(name.split(".")[0]) is None
 
 
 def folders() -> dict[str, Path]:

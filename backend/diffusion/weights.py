@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
@@ -23,7 +24,8 @@ def fill_from_file(
     """Give `module` (on the meta device) the weights of a safetensors file: all of them and nothing else.
 
     ignore: beginnings of keys in the file that are skipped. prefix: what keys in the file begin with, where
-    the module's own may or may not. Raises UserError naming the file, and the missing or surplus keys.
+    the module's own may or may not. Raises UserError naming the file, and keys that are missing, surplus, or
+    hold values that are no numbers.
     """
     state = module.state_dict()
     names = {prefix + key.removeprefix(prefix): key for key in state}
@@ -38,13 +40,16 @@ def fill_from_file(
                     shapes = f"{list(tensor.shape)}, not {list(state[name].shape)}"
                     raise UserError(f"The model file {path} does not fit its config.json: {key} is {shapes}.")
                 weights[name] = tensor.to(device=device, dtype=dtype)
+        _check_finite(path, weights)
         module.load_state_dict(weights, strict=True, assign=True)
     except FileNotFoundError:
         raise UserError(f"The model is incomplete: {path} is missing.") from None
     except torch.OutOfMemoryError:
         raise
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise UserError(f"The model file {path} is broken: {error}.") from error
+        raise UserError(
+            f"The model file {path} is broken: {error}. Remove the model, and download or convert it again."
+        ) from error
 
 
 def name_some(names: list[str]) -> str:
@@ -58,4 +63,18 @@ def _check_same(path: Path, expected: set[str], stored: set[str]) -> None:
     if surplus := sorted(stored - expected):
         raise UserError(
             f"The model file {path} is broken: its config.json has no place for {name_some(surplus)}."
+        )
+
+
+def _check_finite(path: Path, weights: dict[str, Tensor]) -> None:
+    """One such value makes every picture black. A sum has it too; all sums are looked at by one transfer."""
+    floating = {name: tensor for name, tensor in weights.items() if tensor.is_floating_point()}
+    if not floating:
+        return
+    sums = torch.stack([tensor.sum(dtype=torch.float32) for tensor in floating.values()]).tolist()
+    bad = sorted(name for name, total in zip(floating, sums, strict=True) if not math.isfinite(total))
+    if bad:
+        raise UserError(
+            f"The model file {path} is spoilt: {name_some(bad)} holds values that are not finite (NaN or"
+            " infinity). Remove the model, and download or convert it again."
         )

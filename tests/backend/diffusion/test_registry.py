@@ -133,3 +133,13 @@ def test_a_models_folder_in_nobodys_home_is_told(monkeypatch) -> None:
     monkeypatch.setenv("MVDREAM_MODELS", "~nobody-of-this-name/models")
     with pytest.raises(UserError, match="MVDREAM_MODELS is '~nobody-of-this-name/models'"):
         registry.models_folder()
+
+
+@pytest.mark.parametrize("name", ["auto", "Auto", "con", "NUL.v2", "com1", "../up", ".hidden", "a.part"])
+def test_names_that_no_model_may_have(name: str) -> None:
+    assert not registry.is_name(name)
+
+
+@pytest.mark.parametrize("name", ["automatic", "console", "mvdream-sd21", "my.model_2"])
+def test_names_that_a_model_may_have(name: str) -> None:
+    assert registry.is_name(name)

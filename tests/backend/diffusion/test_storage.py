@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from backend.diffusion import MultiViewDiffusion, load, save
@@ -143,6 +143,17 @@ def test_a_missing_or_broken_file_is_named(copy, file) -> None:
     path.unlink()
     with pytest.raises(UserError, match=rf"{path.name} is missing"):
         load(copy)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(copy, value) -> None:
+    (path,) = (copy / "unet").glob("*.safetensors")
+    weights = load_file(path)
+    weights["conv_in.weight"][0, 0, 0, 0] = value
+    save_file(weights, path)
+    with pytest.raises(UserError, match=r"unet.*is spoilt: conv_in.weight holds values that are not finite"):
+        load(copy)
+    assert load(copy, parts=("vae",)).unet is None
 
 
 def test_weights_and_configuration_that_disagree(copy, folder) -> None:
