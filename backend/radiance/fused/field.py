@@ -56,9 +56,11 @@ def evaluate(field: RadianceField, marched: Marched, want_gradient: bool, early_
 
     early_stop: a ray ends where less light than this is left.
     """
-    scene = _Scene.of(field)
+    parameters = _parameters(field)
+    # Asked here: inside a function gradients are off, and what it is told of its inputs says nothing of that.
+    keep = torch.is_grad_enabled() and any(each.requires_grad for each in parameters)
     density, colour, gradient, live = _Evaluate.apply(
-        *_parameters(field), scene, marched, want_gradient, early_stop
+        *parameters, _Scene.of(field), marched, want_gradient, early_stop, keep
     )
     return Evaluated(density, colour, gradient if want_gradient else None, live)
 
@@ -127,6 +129,7 @@ class _Evaluate(torch.autograd.Function):
         marched: Marched,
         want_gradient: bool,
         early_stop: float,
+        keep: bool,
     ) -> tuple[Tensor, ...]:
         rays, count = marched.origins.shape[0], marched.t.shape[0]
         device = table.device
@@ -135,7 +138,6 @@ class _Evaluate(torch.autograd.Function):
         live = torch.zeros(rays, dtype=torch.int32, device=device)
         entries = scene.entries(table)
         networks = join((density1, density2, colour1, colour2), _kind(device))
-        keep = any(ctx.needs_input_grad)
         features = torch.empty(
             count if keep else 0, 2 * scene.levels, dtype=networks.first.dtype, device=device
         )
@@ -190,7 +192,7 @@ class _Evaluate(torch.autograd.Function):
                 tile_width=_tile_width(marched, _TABLE_BLOCK, _TABLE_WIDTH), block=_TABLE_BLOCK,
                 num_warps=_TABLE_WARPS,
             )  # fmt: skip
-        return d_table, *part(d_networks, ctx.hidden), None, None, None, None
+        return d_table, *part(d_networks, ctx.hidden), None, None, None, None, None
 
 
 def _kind(device: torch.device) -> torch.dtype:

@@ -177,7 +177,12 @@ def test_the_fields_kernels_by_hand() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"network_bias": "yes"}, {"encoding": "dense"}, {"orientation": 1.0, "normals": "finite"}],
+    [
+        {"network_bias": "yes"},
+        {"encoding": "dense"},
+        {"orientation": 1.0, "normals": "finite"},
+        {"hidden": 65},
+    ],
 )
 def test_what_the_fields_kernels_cannot_do_counts_as_without_them(changes: dict) -> None:
     numbers = replace(PAPER, **changes)
