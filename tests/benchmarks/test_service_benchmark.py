@@ -3,10 +3,13 @@
 
 import json
 import logging
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from backend.diffusion.registry import resolve
 from benchmarks import service
 
 
@@ -39,10 +42,13 @@ def test_help_and_service_are_measured_and_written(
     assert "service" in caplog.text
 
 
-def test_a_job_that_fails_is_no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {"prompt": "a red mug", "model": "small", "device": "cuda:77"}
+def test_a_job_that_fails_is_no_measurement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = shutil.copytree(resolve("small"), tmp_path / "torn")
+    (weights,) = (model / "unet").glob("*.safetensors")
+    os.truncate(weights, 1000)
+    settings = {"prompt": "a red mug", "model": str(model), "device": "cpu"}
     monkeypatch.setattr(service, "JOB", {"kind": "generate", "settings": settings})
-    with pytest.raises(RuntimeError, match=r"the job is failed: .*cuda:77"):
+    with pytest.raises(RuntimeError, match=r"the job is failed: .*torn.* is broken"):
         service.cold_seconds()
 
 
