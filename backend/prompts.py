@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from backend.default_model import certain_model
+from backend.diffusion.registry import resolve
 from backend.diffusion.tokenizer import WordTokenizer
 
 
@@ -11,3 +13,11 @@ def check_words(tokenizer: WordTokenizer | None, prompt: str, negative_prompt: s
     if tokenizer is not None:
         tokenizer.encode(prompt)
         tokenizer.encode(negative_prompt or "", allow_empty=True)
+
+
+def check_words_for(model: str, prompt: str, negative_prompt: str | None) -> None:
+    """The same for a model's name or folder, where it is certain without torch which model that is."""
+    certain = certain_model(model)
+    folder = resolve(certain) / "tokenizer" if certain else None
+    if folder is not None and WordTokenizer.is_in(folder):
+        check_words(WordTokenizer.load(folder), prompt, negative_prompt)

@@ -58,20 +58,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _settings(arguments: argparse.Namespace) -> "GenerateSettings":
     """Checked settings; the words of the prompt too, where it is certain which model they are for."""
-    from backend.default_model import certain_model
-    from backend.diffusion import registry
-    from backend.diffusion.tokenizer import WordTokenizer
-    from backend.prompts import check_words
+    from backend.prompts import check_words_for
     from backend.settings import GenerateSettings
 
     values = {name: getattr(arguments, name) for name in ("prompt", "model", "seed", "device")}
     if arguments.negative is not None:
         values["negative_prompt"] = arguments.negative
     settings = GenerateSettings.from_values({**values, **recipe_values(arguments)})
-    model = certain_model(settings.model)
-    folder = registry.resolve(model) / "tokenizer" if model else None
-    if folder is not None and WordTokenizer.is_in(folder):
-        check_words(WordTokenizer.load(folder), settings.prompt, settings.negative_prompt)
+    check_words_for(settings.model, settings.prompt, settings.negative_prompt)
     return settings
 
 

@@ -33,7 +33,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--steps", type=int, metavar="N", help="passes through the network (default: 20)")
     parser.add_argument(
-        "--guidance", type=float, metavar="N", help="strength of guidance (default: what suits the model)"
+        "--guidance",
+        "--guidance-scale",
+        type=float,
+        metavar="N",
+        help="strength of guidance (default: what suits the model)",
     )
     parser.add_argument(
         "--rescale", type=float, metavar="N", help="share of the CFG rescale, 0 to 1 (default: 0)"
@@ -59,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     import tempfile
 
     from backend.errors import UserError
+    from backend.prompts import check_words_for
     from backend.views_settings import ViewsSettings
 
     out: Path = arguments.out
@@ -70,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     given = {name: value for name, value in vars(arguments).items() if name not in _OWN and value is not None}
     settings = ViewsSettings.from_values({_NAMES.get(name, name): value for name, value in given.items()})
+    check_words_for(settings.model, settings.prompt, settings.negative_prompt)
 
     from backend.commands.progress_bar import ProgressBar
     from backend.service.failures import explain_exception

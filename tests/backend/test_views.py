@@ -277,3 +277,15 @@ def test_the_shipped_model_stands_its_objects_before_grey(prompt: str, seed: int
     settings = ViewsSettings.from_values({"prompt": prompt, "seed": seed, "model": "small", "device": "cpu"})
     edge = pixels(sample_views(settings, tmp_path).picture)[:4, :64].reshape(-1, 3).mean(axis=0)
     assert float(edge.max() - edge.min()) < 20
+
+
+def test_the_command_knows_the_words_before_it_loads_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load(*_: object, **__: object) -> None:
+        pytest.fail("a model was loaded")
+
+    monkeypatch.setattr("backend.views.sample_views", load)
+    assert main(["views", "a red dragon", "--model", "small", "-o", str(tmp_path / "x.png")]) == 2
+    assert "does not know 'dragon'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
