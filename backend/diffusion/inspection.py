@@ -8,14 +8,17 @@ import json
 import math
 import stat
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backend.diffusion.places import PLACES, weights_file
 from backend.errors import UserError
 
 _LONGEST_HEADER = 100_000_000
+
+REMEDY = "Remove the model, and download or convert it again."
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,22 @@ def parts(folder: Path) -> list[Part]:
     return [_part(home) for home in homes]
 
 
+def require_whole(folder: Path) -> None:
+    """Raises UserError naming the first weights file of a model's parts that is missing, cut off or none.
+
+    Quick: only the headers are read. A part whose folder is not there at all is not asked for.
+    """
+    for part in PLACES:
+        path = weights_file(folder, part)
+        if path.parent.is_dir():
+            try:
+                whole = _whole_bytes(path)
+            except UserError as error:
+                raise UserError(f"{error} {REMEDY}") from None
+            if path.stat().st_size != whole:
+                raise UserError(f"The model file {path} is cut off. {REMEDY}")
+
+
 def folder_bytes(folder: Path) -> int:
     """Size of all files in a folder, whatever comes and goes meanwhile."""
     return files_bytes(folder.rglob("*"))
@@ -67,20 +86,38 @@ def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
 
     Raises UserError when the file is missing or none.
     """
-    try:
-        with open(path, "rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > _LONGEST_HEADER:
-                raise ValueError("its header is too long")
-            header = json.loads(file.read(length))
-        header.pop("__metadata__", None)
+    with _told(path):
         return {
             name: (str(info["dtype"]), tuple(int(side) for side in info["shape"]))
-            for name, info in header.items()
+            for name, info in _raw_header(path)[0].items()
         }
+
+
+def _whole_bytes(path: Path) -> int:
+    """How long the file is by its header."""
+    with _told(path):
+        header, length = _raw_header(path)
+        return 8 + length + max((int(info["data_offsets"][1]) for info in header.values()), default=0)
+
+
+def _raw_header(path: Path) -> tuple[dict[str, Any], int]:
+    """The JSON of the tensors, and its length."""
+    with open(path, "rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > _LONGEST_HEADER:
+            raise ValueError("its header is too long")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    return header, length
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise UserError(f"The model is incomplete: {path} is missing.") from None
-    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError, IndexError) as error:
         raise UserError(f"The model file {path} is broken: {error}.") from error
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from backend.diffusion.catalogue import KNOWN, KnownModel
 from backend.diffusion.config import CONFIG_FILE, ModelConfig, read_config
+from backend.diffusion.inspection import require_whole
 from backend.diffusion.tokenizer import WordTokenizer
 from backend.errors import UserError
 
@@ -93,14 +94,21 @@ def folders() -> dict[str, Path]:
 
 
 def models() -> list[ModelEntry]:
-    """Every model whose configuration can be read; a broken one is logged and left out."""
+    """Every model that is whole; a broken one is logged and left out."""
     entries = []
     for name, folder in folders().items():
         try:
-            entries.append(ModelEntry(name, folder, read_config(folder)))
+            entries.append(entry(name, folder))
         except UserError as error:
             log.warning("%s", error)
     return entries
+
+
+def entry(name: str, folder: Path) -> ModelEntry:
+    """The model in a folder. Raises UserError for a broken configuration and for weights that are damaged."""
+    config = read_config(folder)
+    require_whole(folder)
+    return ModelEntry(name, folder, config)
 
 
 def not_installed() -> list[KnownModel]:
@@ -119,7 +127,7 @@ def find(name: str) -> ModelEntry:
     if name not in known:
         _refuse_missing(name)
         raise UserError(f"There is no model {name!r}. Known models: {_names()}.")
-    return ModelEntry(name, known[name], read_config(known[name]))
+    return entry(name, known[name])
 
 
 def resolve(path_or_name: str | Path) -> Path:

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from backend.diffusion.inspection import REMEDY
 from backend.errors import UserError
 
 
@@ -47,9 +48,7 @@ def fill_from_file(
     except torch.OutOfMemoryError:
         raise
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise UserError(
-            f"The model file {path} is broken: {error}. Remove the model, and download or convert it again."
-        ) from error
+        raise UserError(f"The model file {path} is broken: {error}. {REMEDY}") from error
 
 
 def name_some(names: list[str]) -> str:
@@ -76,5 +75,5 @@ def _check_finite(path: Path, weights: dict[str, Tensor]) -> None:
     if bad:
         raise UserError(
             f"The model file {path} is spoilt: {name_some(bad)} holds values that are not finite (NaN or"
-            " infinity). Remove the model, and download or convert it again."
+            f" infinity). {REMEDY}"
         )

@@ -6,7 +6,6 @@ from typing import Any
 
 from backend.diffusion import installation, registry
 from backend.diffusion.catalogue import KNOWN
-from backend.diffusion.config import read_config
 from backend.diffusion.folder_swap import leftovers
 from backend.errors import UserError
 
@@ -34,8 +33,8 @@ def is_there(name: str) -> bool:
 
 def _present(name: str, folder: Path) -> dict[str, Any]:
     try:
-        return _installed(registry.ModelEntry(name, folder, read_config(folder)))
-    except UserError as error:  # its configuration, or its vocabulary
+        return _installed(registry.entry(name, folder))
+    except UserError as error:  # its configuration, its weights, or its vocabulary
         known = KNOWN.get(name)
         values = known.as_json() if known else {"name": name, "title": name}
         values |= {"words": None, "installed": False, "broken": str(error)}

@@ -3,6 +3,8 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from backend.diffusion import registry
 from backend.diffusion.catalogue import KNOWN
@@ -133,6 +135,23 @@ def test_a_models_folder_in_nobodys_home_is_told(monkeypatch) -> None:
     monkeypatch.setenv("MVDREAM_MODELS", "~nobody-of-this-name/models")
     with pytest.raises(UserError, match="MVDREAM_MODELS is '~nobody-of-this-name/models'"):
         registry.models_folder()
+
+
+@pytest.mark.parametrize("damage", ["cut off", "missing", "broken"])
+def test_a_model_with_damaged_weights_is_not_one_to_choose(homes, caplog, damage) -> None:
+    path = homes / "big" / "unet" / "diffusion_pytorch_model.safetensors"
+    path.parent.mkdir()
+    save_file({"a": torch.zeros(3), "b": torch.zeros(2, 2)}, path)
+    assert "big" in {entry.name for entry in registry.models()}
+    if damage == "missing":
+        path.unlink()
+    else:
+        data = path.read_bytes()
+        path.write_bytes(data[:-1] if damage == "cut off" else b"no header" + data)
+    assert [entry.name for entry in registry.models()] == ["mine", "small"]
+    assert damage in caplog.text
+    with pytest.raises(UserError, match=f"{damage}.*download or convert it again"):
+        registry.find("big")
 
 
 @pytest.mark.parametrize("name", ["auto", "Auto", "con", "NUL.v2", "com1", "../up", ".hidden", "a.part"])
