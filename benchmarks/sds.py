@@ -109,7 +109,7 @@ def run_whole(model: Any, preset: str, arguments: argparse.Namespace, device: to
     times = [time.perf_counter()]
     for step in range(numbers.steps):
         distillation.step()
-        if (step + 1) % max(1, numbers.steps // 10) == 0:
+        if (step + 1) % max(1, numbers.steps // 10) == 0 or step + 1 == numbers.steps:
             if device.type == "cuda":
                 torch.cuda.synchronize()
             times.append(time.perf_counter())

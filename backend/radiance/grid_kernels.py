@@ -86,7 +86,7 @@ def slot_along(x, parity, scale, resolution):
 
 @triton.jit
 def slot_entry(x, y, z, resolution, size, offset, hashed):
-    """Table entry of a corner; see `grid_kernels.corner_entry`."""
+    """Table entry of a corner in a level that the whole program works on; see `corner_entry`."""
     if hashed != 0:
         mixed = x.to(tl.uint32) ^ (y.to(tl.uint32) * 2654435761) ^ (z.to(tl.uint32) * 805459861)
         entry = mixed.to(tl.int32) & (size - 1)
@@ -141,7 +141,10 @@ def joined(a, b, block: tl.constexpr, lp: tl.constexpr):
 
 @triton.jit
 def add_pair(gradient_ptr, entry, a, b, inside, vector: tl.constexpr):
-    """Adds to both features of a table entry: one instruction where the card has it (Hopper and later)."""
+    """Adds to both features of a table entry: one instruction where the card has it (Hopper and later).
+
+    Of a program that has at least as many entries as threads: with fewer, `vector` would add copies.
+    """
     place = gradient_ptr + entry * 2
     if vector:
         tl.inline_asm_elementwise(

@@ -52,7 +52,7 @@ class Spare:
             self._process = WorkerProcess(
                 self._command, self._environment, Path(os.devnull), lambda line: None
             )
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             log.warning("No worker could be started in advance: %s", error)
 
     def take(self, folder: Path, on_line: Callable[[bytes], None]) -> WorkerProcess | None:
@@ -63,7 +63,7 @@ class Spare:
         process.on_line = on_line
         try:
             process.tell(json.dumps(str(folder.absolute())))
-        except OSError:
+        except (OSError, RuntimeError):
             log.warning("The worker that was started in advance has ended")
             return None
         return process

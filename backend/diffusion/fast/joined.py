@@ -69,7 +69,7 @@ class Shared:
         self._outputs: tuple[Tensor, ...] = ()
         # Bound methods: a copy of the network gets a copy of this object.
         network.register_forward_pre_hook(self._forget)
-        network.register_forward_hook(self._forget)
+        network.register_forward_hook(self._forget, always_call=True)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
         """The output of each layer."""

@@ -183,7 +183,6 @@ class _Evaluate(torch.autograd.Function):
                 lp=scene.padded_levels, hp=networks.padded_hidden, block=_BACKWARD_BLOCK,
                 num_warps=_BACKWARD_WARPS,
             )  # fmt: skip
-            del features
             table_kernels.table_backward[(triton.cdiv(live.shape[0], _TABLE_BLOCK), scene.levels)](
                 marched.origins, marched.directions, marched.t, marched.first, live, *scene.grid,
                 d_gradient, d_features, pull, d_table,

@@ -40,7 +40,9 @@ from backend.radiance.grid_kernels import (
 
 @triton.jit
 def _softplus(x):
-    return tl.maximum(x, 0.0) + tl.log(1.0 + tl.exp(-tl.abs(x)))
+    # Where e is small, 1 + e loses it, and with it the gradient of a density that is almost nothing.
+    e = tl.exp(-tl.abs(x))
+    return tl.maximum(x, 0.0) + tl.where(e < 1e-3, e - 0.5 * e * e, tl.log(1.0 + e))
 
 
 @triton.jit

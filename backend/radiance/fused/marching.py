@@ -78,7 +78,9 @@ def march(
     sums = first.cumsum(0, dtype=torch.int64)
     total = int(sums[-1])
     if total > _MOST:
-        raise torch.OutOfMemoryError(f"{total} samples at once are more than the kernels can number")
+        raise torch.OutOfMemoryError(
+            f"out of memory: {total} samples at once are more than the kernels can number"
+        )
     first = sums.int()
     # Both launches decide what is kept, and a compiler may round them differently: a bin in ten million then
     # counts here and not there. So what is left out must be harmless, and one too many must have room.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from backend.cameras import orbit_views, rays
+from backend.gpu_errors import is_shortage
 from backend.radiance.field import DensityActivation, RadianceField
 from backend.radiance.hash_grid import HashGrid
 from backend.radiance.occupancy import OccupancyGrid
@@ -147,3 +148,24 @@ def test_rays_that_hit_nothing() -> None:
     seen.rgb.sum().backward()
     torch.testing.assert_close(seen.rgb.detach().cpu(), torch.tensor([[0.1, 0.2, 0.3]]))
     assert fast.encoding.table.grad.abs().max() == 0
+
+
+def test_a_density_of_almost_nothing_keeps_its_digits() -> None:
+    plain, fast = make_fields()
+    for field in (plain, fast):
+        field.activation = DensityActivation(1.0, 0.01, 20.0, 0.5)
+    x = torch.tensor([[0.99, 0.0, 0.0], [0.0, 0.95, 0.0]], device=DEVICE)
+    with torch.no_grad():
+        found, expected = fast.density(x), plain.density(x)
+    assert 0 < expected.max() < 1e-6
+    torch.testing.assert_close(found, expected, rtol=1e-2, atol=0)
+
+
+def test_more_samples_than_can_be_numbered_are_short_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    from backend.radiance.fused import marching
+
+    origins, directions, jitter = make_rays()
+    monkeypatch.setattr(marching, "_MOST", 10)
+    with pytest.raises(torch.OutOfMemoryError) as caught:
+        marching.march(1.0, None, origins, directions, 24, jitter)
+    assert is_shortage(caught.value)
