@@ -177,7 +177,7 @@ def _await_folder() -> Path:
 
 
 def _import_the_usual() -> None:
-    """In a thread of its own, whose low priority ends with it."""
+    """In a thread of its own, whose low priority ends with it; what libraries start meanwhile keeps it."""
     lower_priority()
     for name in USUAL_IMPORTS:
         try:

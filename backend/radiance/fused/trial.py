@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Are the kernels to be trusted on this card? Tried once for a field's sizes, against plain PyTorch.
 
-All variants that a job can ask for are compiled here: with and without normals, for whole pictures and for
-any rays, with and without gradients, and for points alone. Triton keeps them on disk, so this takes long
-once.
+With and without normals, for whole pictures and for any rays, with and without gradients, and for points
+alone; of their products not all, so a shaded job that renders in parts compiles one more when it begins to.
+Triton keeps what is compiled on disk, so this takes long once.
 """
 
 from __future__ import annotations
