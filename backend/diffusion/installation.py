@@ -95,6 +95,7 @@ def install_checkpoint(
                 f"There is a model {name!r} already, in {folders()[name]}. Choose another name, or remove it"
                 " first."
             )
+        _require_size(checkpoint, name)
         _convert(checkpoint, out, name, config, half, report, cancelled)
     return out
 
@@ -176,6 +177,18 @@ def _require_name(name: str) -> None:
         raise UserError(
             f"{name!r} can't be the name of a model: letters, digits, '.', '_' and '-' only, a letter or"
             " digit first, no ending like .part, and neither 'auto' nor a name that Windows keeps for itself."
+        )
+
+
+def _require_size(checkpoint: Path, name: str) -> None:
+    """A known model's name is for that model alone, or its download would count as done."""
+    known = KNOWN.get(name)
+    there = folder_bytes(checkpoint) if checkpoint.is_dir() else checkpoint.stat().st_size
+    # In half precision and without a text tower it is a third.
+    if known is not None and there < known.about_bytes / 4:
+        raise UserError(
+            f"{checkpoint} has {format_bytes(there)} and can't be {name}, which has about"
+            f" {format_bytes(known.about_bytes)}. Choose another name for it."
         )
 
 

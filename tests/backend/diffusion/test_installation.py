@@ -162,6 +162,14 @@ def test_names_that_cannot_be(home: Path, name: str) -> None:
     assert not home.exists()
 
 
+def test_a_known_name_is_not_for_another_model(home: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "mine.pt"
+    checkpoint.write_bytes(bytes(1000))
+    with pytest.raises(UserError, match=r"mine.pt has 1.0 kB and can't be mvdream-sd21.*another name"):
+        install_checkpoint(checkpoint, "mvdream-sd21")
+    assert not (home / "mvdream-sd21").exists()
+
+
 def test_a_checkpoint_that_is_not_there(home: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"There is no checkpoint .*gone\.pt"):
         install_checkpoint(tmp_path / "gone.pt", "mine")
