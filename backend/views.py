@@ -21,7 +21,7 @@ from backend.diffusion.sampler import (
     draw_noise,
     plain_latent,
 )
-from backend.errors import Cancelled
+from backend.errors import Cancelled, UserError
 from backend.memory.planning import plan_sampling
 from backend.pacing import Pacer, Report
 from backend.view_pictures import Facts, ViewSet, write_sheet, write_views
@@ -144,7 +144,18 @@ class _Sampling:
             if settings.background == "grey":
                 noise, background = before_colour(model, noise, GREY), plain_latent(model, GREY)
             latents = self.sampler(model, noise, self.context, self.negative, camera, on_step, background)
-            yield ViewSet(seed, azimuths, _pixels(decode(model, latents, self.at_once)))
+            images = decode(model, latents, self.at_once)
+            self._require_finite(images)
+            yield ViewSet(seed, azimuths, _pixels(images))
+
+    def _require_finite(self, images: Tensor) -> None:
+        """Of a network that overflowed there would be black pictures, and no word."""
+        if not bool(images.isfinite().all()):
+            raise UserError(
+                f"The model {self.facts['model']} answered with values that are not finite (NaN or infinity),"
+                " of which no picture can be made. Set precision to fp32; if that changes nothing, remove the"
+                " model, and download or convert it again."
+            )
 
 
 def _pixels(images: Tensor) -> NDArray[np.uint8]:

@@ -46,12 +46,15 @@ def total_variation(grid: Tensor) -> Tensor:
 
 @torch.no_grad()
 def add_total_variation_gradient(grid: Tensor, weight: float) -> None:
-    """Adds weight times the gradient of `total_variation` to `grid.grad` (1,F,D,H,W), which must be there.
+    """Adds weight times the gradient of `total_variation` to `grid.grad` (1,F,D,H,W).
+
+    Without a gradient it does nothing: no ray met the field, and there is no step to take.
 
     The gradient is a discrete Laplacian, and written out it takes a tenth of what autograd takes: on a CPU
     that was 3 ms instead of 30 a step.
     """
-    assert grid.grad is not None
+    if grid.grad is None:
+        return
     for axis in (2, 3, 4):
         difference = grid.diff(dim=axis)
         scale = 2 * weight / difference.numel()

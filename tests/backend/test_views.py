@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from backend.cli import main
-from backend.diffusion import MultiViewDiffusion
+from backend.diffusion import MultiViewDiffusion, storage
 from backend.diffusion.config import ModelConfig
 from backend.diffusion.storage import save
 from backend.errors import Cancelled, UserError
@@ -289,3 +289,21 @@ def test_the_command_knows_the_words_before_it_loads_a_model(
     assert main(["views", "a red dragon", "--model", "small", "-o", str(tmp_path / "x.png")]) == 2
     assert "does not know 'dragon'" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("part", ["unet", "vae"])
+def test_a_network_that_overflows_makes_no_black_picture(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    loaded = storage.load
+
+    def overflowing(*arguments: Any, **options: Any) -> MultiViewDiffusion:
+        model = loaded(*arguments, **options)
+        last = model.unet.conv_out if part == "unet" else model.vae.decoder.conv_out
+        last.bias[0] = math.nan
+        return model
+
+    monkeypatch.setattr(storage, "load", overflowing)
+    with pytest.raises(UserError, match=r"tiny answered with values that are not finite.*precision to fp32"):
+        run(tmp_path)
+    assert not (tmp_path / PICTURE).exists()

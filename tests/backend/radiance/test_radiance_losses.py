@@ -68,6 +68,12 @@ def test_total_variation_by_hand() -> None:
     assert total_variation(grid).item() == pytest.approx(3)
 
 
+def test_a_grid_that_no_ray_met_gets_no_gradient() -> None:
+    grid = torch.rand(1, 2, 3, 3, 3, requires_grad=True)
+    add_total_variation_gradient(grid, 7.0)
+    assert grid.grad is None
+
+
 def test_written_out_gradient_of_the_total_variation_is_the_derivative() -> None:
     grid = torch.randn(1, 2, 3, 4, 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
     (7.0 * total_variation(grid) + grid.sum()).backward()
