@@ -15,7 +15,7 @@ from backend import mesh as meshing
 from backend.checkpoint import find_checkpoint
 from backend.default_model import pick_model
 from backend.devices import make_current, pick_device, pick_dtype, pick_unet_dtype
-from backend.diffusion.registry import resolve
+from backend.diffusion.registry import entry, resolve
 from backend.errors import Cancelled
 from backend.pacing import Pacer, Report
 from backend.preview import write_preview
@@ -106,7 +106,6 @@ def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, str, 
     Returns what will be optimised, the job's identity for checkpoints, and sentences for the user: what was
     made smaller for the memory there is, and what will take long.
     """
-    from backend.diffusion.config import read_config
     from backend.diffusion.storage import load
     from backend.distillation import Distillation
     from backend.memory.planning import plan
@@ -115,7 +114,7 @@ def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, str, 
     make_current(device)
     name = pick_model(settings.model, device.type)
     folder = resolve(name)
-    config = read_config(folder)
+    config = entry(name, folder).config
     asked = settings.resolve(config.image_size)
     dtype = pick_dtype(device, config.image_size, settings.precision)
     fit = plan(folder, config.image_size, asked, device, dtype)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from backend.cameras import conditioning, orbit_views
 from backend.default_model import pick_model
 from backend.devices import pick_device, pick_dtype, pick_unet_dtype
-from backend.diffusion.config import read_config
-from backend.diffusion.registry import resolve
+from backend.diffusion.registry import entry, resolve
 from backend.diffusion.sampler import (
     DECODED_AT_ONCE,
     Sampler,
@@ -114,7 +113,7 @@ class _Sampling:
         device = pick_device(settings.device)
         name = pick_model(settings.model, device.type)
         folder = resolve(name)
-        config = read_config(folder)
+        config = entry(name, folder).config
         settings.check_for(config)
         dtype = pick_dtype(device, config.image_size, settings.precision)
         self.settings = settings

@@ -77,7 +77,9 @@ def _list(args: argparse.Namespace) -> None:
     for name in sorted({*there, *KNOWN}):
         if name in there:
             state = "shipped" if there[name].parent == SHIPPED else "installed"
-            rows.append((name, state if name in readable else "broken", _size(there[name]), str(there[name])))
+            rows.append(
+                (name, state if name in readable else "damaged", _size(there[name]), str(there[name]))
+            )
         elif (known := KNOWN[name]).source is not None:
             have = downloaded_bytes(name)
             state = f"{format_bytes(have)} downloaded" if have else "not downloaded"
@@ -95,10 +97,10 @@ def _list(args: argparse.Namespace) -> None:
 
 def _info(args: argparse.Namespace) -> None:
     from backend.diffusion.catalogue import KNOWN
-    from backend.diffusion.config import read_config
     from backend.diffusion.inspection import folder_bytes, parts
     from backend.diffusion.installation import read_origin
-    from backend.diffusion.registry import ModelEntry, folders, resolve
+    from backend.diffusion.registry import entry as find_in
+    from backend.diffusion.registry import folders, resolve
     from backend.hub.progress import format_bytes
 
     known = KNOWN.get(args.name)
@@ -110,7 +112,7 @@ def _info(args: argparse.Namespace) -> None:
         _say(f"Get it with `python -m backend models download {known.name}`.")
         return
     folder = resolve(args.name)
-    entry = ModelEntry(args.name, folder, read_config(folder))
+    entry = find_in(args.name, folder)
     config = entry.config
     _say(f"{config.name}: {config.title or config.name}")
     _say(f"  folder        {folder} ({format_bytes(folder_bytes(folder))})")

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from backend.diffusion.inspection import REMEDY
 from backend.errors import UserError
 
 CONFIG_FILE = "mvdream.json"
@@ -93,6 +94,18 @@ def read_config(folder: Path) -> ModelConfig:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"The model file {path} can't be read: {error}.") from error
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"]) or "the file"
-        raise UserError(f"The model file {path} is broken: {where}: {problem['msg']}.") from error
+        raise UserError(f"The model file {path} is broken: {_problem(error)}. {REMEDY}") from error
+
+
+def _problem(error: ValidationError) -> str:
+    """The first thing that is wrong, for people."""
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    sentences = {
+        "missing": f"it lacks {where}",
+        "extra_forbidden": f"it has an unknown entry {where}",
+        "json_invalid": "it is no JSON",
+    }
+    if problem["type"] in sentences:
+        return sentences[problem["type"]]
+    return f"{where} is {problem['input']!r:.60}" if where else "it holds no settings"

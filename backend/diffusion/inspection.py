@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backend.diffusion.places import PLACES, weights_file
+from backend.diffusion.places import PLACES, part_folder, weights_file
 from backend.errors import UserError
 
 _LONGEST_HEADER = 100_000_000
 
+# A model without a text encoder can still be trained on.
+_NEEDED = ("unet", "vae")
+_SETTINGS = {"unet": ("block_out_channels",), "vae": ("block_out_channels",), "text": ()}
 REMEDY = "Remove the model, and download or convert it again."
 
 
@@ -37,8 +40,10 @@ def read_json(path: Path) -> dict[str, Any]:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"The model is incomplete: {path} is missing.") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"The model file {path} is broken: {error}.") from error
+    except OSError as error:
+        raise UserError(f"The model file {path} can't be read: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"The model file {path} is broken: it is no JSON.") from error
     if not isinstance(data, dict):
         raise UserError(f"The model file {path} is broken: it holds no settings.")
     return data
@@ -51,19 +56,31 @@ def parts(folder: Path) -> list[Part]:
 
 
 def require_whole(folder: Path) -> None:
-    """Raises UserError naming the first weights file of a model's parts that is missing, cut off or none.
+    """Raises UserError naming the first file of a model's parts that is missing, cut off or broken.
 
-    Quick: only the headers are read. A part whose folder is not there at all is not asked for.
+    Quick: of weights only the headers are read. Of a folder that has no part at all none is asked for.
     """
-    for part in PLACES:
-        path = weights_file(folder, part)
-        if path.parent.is_dir():
-            try:
-                whole = _whole_bytes(path)
-            except UserError as error:
-                raise UserError(f"{error} {REMEDY}") from None
-            if path.stat().st_size != whole:
-                raise UserError(f"The model file {path} is cut off. {REMEDY}")
+    there = [part for part in PLACES if part_folder(folder, part).is_dir()]
+    with remedied():
+        for part in dict.fromkeys([*_NEEDED, *there] if there else []):
+            config = part_folder(folder, part) / "config.json"
+            settings = read_json(config)
+            if lacking := [name for name in _SETTINGS[part] if not settings.get(name)]:
+                raise UserError(f"The model file {config} is broken: it lacks {', '.join(lacking)}.")
+            path = weights_file(folder, part)
+            if _whole_bytes(path) != path.stat().st_size:
+                raise UserError(f"The model file {path} is cut off.")
+
+
+@contextlib.contextmanager
+def remedied() -> Iterator[None]:
+    """What is wrong with a model's files is told with the way out."""
+    try:
+        yield
+    except UserError as error:
+        if str(error).endswith(REMEDY):
+            raise
+        raise UserError(f"{error} {REMEDY}") from error
 
 
 def folder_bytes(folder: Path) -> int:
@@ -117,8 +134,10 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise UserError(f"The model is incomplete: {path} is missing.") from None
-    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise UserError(f"The model file {path} is broken: {error}.") from error
+    except OSError as error:
+        raise UserError(f"The model file {path} can't be read: {error.strerror or error}.") from error
+    except (ValueError, struct.error, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise UserError(f"The model file {path} is broken: it is cut off, or no safetensors file.") from error
 
 
 def _part(home: Path) -> Part:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from backend.diffusion.catalogue import KNOWN, KnownModel
 from backend.diffusion.config import CONFIG_FILE, ModelConfig, read_config
-from backend.diffusion.inspection import require_whole
+from backend.diffusion.inspection import remedied, require_whole
 from backend.diffusion.tokenizer import WordTokenizer
 from backend.errors import UserError
 
@@ -105,10 +105,12 @@ def models() -> list[ModelEntry]:
 
 
 def entry(name: str, folder: Path) -> ModelEntry:
-    """The model in a folder. Raises UserError for a broken configuration and for weights that are damaged."""
-    config = read_config(folder)
+    """The model in a folder. Raises UserError for a configuration, weights or words that are damaged."""
+    found = ModelEntry(name, folder, read_config(folder))
     require_whole(folder)
-    return ModelEntry(name, folder, config)
+    with remedied():
+        found.tokenizer()
+    return found
 
 
 def not_installed() -> list[KnownModel]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,7 +19,7 @@ from backend.diffusion.attention import make_multi_view
 from backend.diffusion.config import CONFIG_FILE, read_config
 from backend.diffusion.convert import assemble, model_name
 from backend.diffusion.foreign_folders import is_foreign, load_tokenizer, plan_folder
-from backend.diffusion.inspection import read_json
+from backend.diffusion.inspection import read_json, remedied
 from backend.diffusion.model import MultiViewDiffusion
 from backend.diffusion.part_modules import (
     TEXT_MODEL,
@@ -37,6 +38,8 @@ from backend.errors import UserError
 PARTS = ("unet", "vae", "text")
 # The autoencoder without its decoder: all that distillation needs, and two thirds of the weights saved.
 VAE_ENCODER = "vae_encoder"
+
+log = logging.getLogger(__name__)
 
 _TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json")
 
@@ -70,12 +73,13 @@ def load(
     if "text" in wanted:
         entry.require_text_encoder()
     decoder = "vae" in wanted
-    model = MultiViewDiffusion(
-        config,
-        unet=_load_unet(folder, device, dtype) if "unet" in wanted else None,
-        vae=_load_vae(folder, device, dtype, decoder) if decoder or VAE_ENCODER in wanted else None,
-        text=_load_text(folder, device, dtype) if "text" in wanted else None,
-    )
+    with remedied():
+        model = MultiViewDiffusion(
+            config,
+            unet=_load_unet(folder, device, dtype) if "unet" in wanted else None,
+            vae=_load_vae(folder, device, dtype, decoder) if decoder or VAE_ENCODER in wanted else None,
+            text=_load_text(folder, device, dtype) if "text" in wanted else None,
+        )
     return _cast_unet(model.freeze(), unet_dtype)
 
 
@@ -109,7 +113,15 @@ def _load_unet(folder: Path, device: torch.device | str, dtype: torch.dtype) -> 
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
     home = part_folder(folder, "unet")
-    unet = _build(home, lambda config: make_multi_view(UNet2DConditionModel.from_config(config)))
+
+    def make(config: dict[str, Any]) -> nn.Module:
+        unet = UNet2DConditionModel.from_config(config)
+        try:
+            return make_multi_view(unet)
+        except ValueError as error:
+            raise UserError(f"The model file {home / 'config.json'} is broken: {error}.") from error
+
+    unet = _build(home, make)
     fill_from_file(unet, weights_file(folder, "unet"), device, dtype)
     return unet
 
@@ -154,7 +166,8 @@ def _build(folder: Path, make: Callable[[dict[str, Any]], nn.Module]) -> Any:
         with torch.device("meta"):
             return make(config)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, ZeroDivisionError) as error:
-        raise UserError(f"The model file {path} is broken: {error}.") from error
+        log.debug("%s: %r", path, error)
+        raise UserError(f"The model file {path} is broken: its settings describe no network.") from error
 
 
 def _write_part(

@@ -106,7 +106,7 @@ class WordTokenizer:
         except FileNotFoundError:
             raise UserError(f"The model is incomplete: {path} is missing.") from None
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UserError(f"The model file {path} is broken: {error}.") from error
+            raise UserError(f"The model file {path} is broken: it holds no vocabulary of words.") from error
 
     def files(self) -> dict[str, str]:
         """Names and texts of the files that `load` reads."""

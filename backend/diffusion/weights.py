@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 
 from backend.diffusion.inspection import REMEDY
 from backend.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 def fill_from_file(
@@ -48,7 +51,10 @@ def fill_from_file(
     except torch.OutOfMemoryError:
         raise
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise UserError(f"The model file {path} is broken: {error}. {REMEDY}") from error
+        log.debug("%s: %s", path, error)
+        raise UserError(
+            f"The model file {path} is broken: it is cut off, or can't be read. {REMEDY}"
+        ) from error
 
 
 def name_some(names: list[str]) -> str:

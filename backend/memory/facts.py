@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from backend.diffusion.inspection import read_header, read_json
+from backend.diffusion.inspection import REMEDY, read_header, read_json
 from backend.diffusion.places import DECODER, part_folder, weights_file
 from backend.errors import UserError
 
@@ -50,7 +50,10 @@ def read_facts(folder: Path, image_size: int) -> ModelFacts:
         encoder, live = encoder_elements(widths, layers), unet_elements(unet_widths, depths)
         decoder = decoder_elements(widths)
     except (LookupError, TypeError, ValueError) as error:
-        raise UserError(f"A config.json of the model in {folder} is broken: {error!r}.") from error
+        raise UserError(
+            f"A config.json in unet or vae of the model in {folder} is broken: a setting is missing or none"
+            f" that there is. {REMEDY}"
+        ) from error
     half = count_parameters(weights_file(folder, "vae"), leave_out=DECODER)
     reads = part_folder(folder, "text").exists()
     parameters = {

@@ -129,7 +129,7 @@ def test_list_convert_info_remove(home: Path, capsys: pytest.CaptureFixture) -> 
     assert cells[0] == ["NAME", "STATE", "SIZE", "FOLDER"]
     states = {row[0]: (row[1], row[3]) for row in cells[1:6]}
     assert states == {
-        "broken": ("broken", str(home / "broken")),
+        "broken": ("damaged", str(home / "broken")),
         "mine": ("installed", str(home / "mine")),
         "mvdream-sd15": ("not downloaded", "-"),
         "mvdream-sd21": ("1.5 MB downloaded", "-"),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -137,11 +138,20 @@ def test_a_models_folder_in_nobodys_home_is_told(monkeypatch) -> None:
         registry.models_folder()
 
 
+@pytest.fixture
+def whole(homes):
+    """The model "big" with small weights, and all that is looked for before a job begins."""
+    for place in ("unet", "vae"):
+        (homes / "big" / place).mkdir()
+        (homes / "big" / place / "config.json").write_text('{"block_out_channels": [4]}')
+        path = homes / "big" / place / "diffusion_pytorch_model.safetensors"
+        save_file({"a": torch.zeros(3), "b": torch.zeros(2, 2)}, path)
+    return homes / "big"
+
+
 @pytest.mark.parametrize("damage", ["cut off", "missing", "broken"])
-def test_a_model_with_damaged_weights_is_not_one_to_choose(homes, caplog, damage) -> None:
-    path = homes / "big" / "unet" / "diffusion_pytorch_model.safetensors"
-    path.parent.mkdir()
-    save_file({"a": torch.zeros(3), "b": torch.zeros(2, 2)}, path)
+def test_a_model_with_damaged_weights_is_not_one_to_choose(whole, caplog, damage) -> None:
+    path = whole / "unet" / "diffusion_pytorch_model.safetensors"
     assert "big" in {entry.name for entry in registry.models()}
     if damage == "missing":
         path.unlink()
@@ -150,7 +160,44 @@ def test_a_model_with_damaged_weights_is_not_one_to_choose(homes, caplog, damage
         path.write_bytes(data[:-1] if damage == "cut off" else b"no header" + data)
     assert [entry.name for entry in registry.models()] == ["mine", "small"]
     assert damage in caplog.text
-    with pytest.raises(UserError, match=f"{damage}.*download or convert it again"):
+    with pytest.raises(UserError, match=rf"{path.name}.*{damage}.*download or convert it again"):
+        registry.find("big")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("unet/config.json", None, "is missing"),
+        ("vae/config.json", "[]", "is broken: it holds no settings"),
+        ("vae/config.json", "{}", "is broken: it lacks block_out_channels"),
+        ("unet/config.json", "{{", "is broken: it is no JSON"),
+        ("mvdream.json", "{}", "is broken: it lacks name"),
+        ("mvdream.json", "{", "is broken: it is no JSON"),
+        ("mvdream.json", '{"name": "x", "image_size": -1}', "is broken: image_size is -1"),
+        (
+            "mvdream.json",
+            '{"name": "x", "image_size": 1, "size": 2}',
+            "is broken: it has an unknown entry size",
+        ),
+        ("tokenizer/vocab.json", "{}", "is broken: it holds no vocabulary"),
+    ],
+)
+def test_a_model_with_damaged_settings_is_not_one_to_choose(whole, caplog, file, text, said) -> None:
+    assert registry.find("big").words is None
+    (whole / "tokenizer").mkdir()
+    (whole / file).unlink(missing_ok=True)
+    if text is not None:
+        (whole / file).write_text(text)
+    with pytest.raises(
+        UserError, match=rf"{file} {said}.*\. Remove the model, and download or convert it again\."
+    ):
+        registry.find("big")
+    assert [entry.name for entry in registry.models()] == ["mine", "small"]
+
+
+def test_a_model_without_its_unet_is_not_one_to_choose(whole) -> None:
+    shutil.rmtree(whole / "unet")
+    with pytest.raises(UserError, match=r"unet/config\.json is missing"):
         registry.find("big")
 
 

@@ -138,10 +138,20 @@ def test_dropping_the_text_encoder(folder) -> None:
 def test_a_missing_or_broken_file_is_named(copy, file) -> None:
     path = copy / file
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(UserError, match=rf"{path.name} is broken"):
+    with pytest.raises(UserError, match=rf"{path.name} is broken") as caught:
         load(copy)
+    assert "download or convert it again" in str(caught.value)
+    assert "Error" not in str(caught.value)
     path.unlink()
     with pytest.raises(UserError, match=rf"{path.name} is missing"):
+        load(copy)
+
+
+def test_settings_of_no_network_are_told_without_the_words_of_python(copy) -> None:
+    (copy / "unet/config.json").write_text('{"block_out_channels": "x"}')
+    with pytest.raises(
+        UserError, match=r"unet/config\.json is broken: its settings describe no network\. Remove"
+    ):
         load(copy)
 
 
