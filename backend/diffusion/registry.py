@@ -94,14 +94,22 @@ def folders() -> dict[str, Path]:
 
 
 def models() -> list[ModelEntry]:
-    """Every model that is whole; a broken one is logged and left out."""
-    entries = []
+    """Every model that is whole; a damaged one is logged and left out."""
+    whole, damaged = sorted_out()
+    for what in damaged.values():
+        log.warning("%s", what)
+    return whole
+
+
+def sorted_out() -> tuple[list[ModelEntry], dict[str, str]]:
+    """The models that are whole, and what is wrong with the others, by their names."""
+    whole, damaged = [], {}
     for name, folder in folders().items():
         try:
-            entries.append(entry(name, folder))
+            whole.append(entry(name, folder))
         except UserError as error:
-            log.warning("%s", error)
-    return entries
+            damaged[name] = str(error)
+    return whole, damaged
 
 
 def entry(name: str, folder: Path) -> ModelEntry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from backend.diffusion.inspection import REMEDY
 from backend.doctor.facts import TEMPORARY, Card, Device, Facts, Package, Problem, Torch
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 14)
@@ -162,13 +163,16 @@ def _models(facts: Facts) -> Iterator[Problem]:
     if not facts.models:
         yield Problem("error", "There is no model, not even the small one that ships with the add-on.", AGAIN)
         return
+    for model in facts.not_installed:
+        if model.damage:
+            yield Problem("warning", model.damage.removesuffix(REMEDY).strip(), REMEDY)
+    to_get = [model for model in facts.not_installed if not model.damage]
     published = any(model.image_size >= PUBLISHED_SIZE for model in facts.models)
-    if facts.device is not None and not published and facts.not_installed:
+    if facts.device is not None and not published and to_get:
         yield Problem(
             "warning",
             "There is a GPU, and no published model is installed: the small one knows few words.",
-            f"Get one with `{facts.computer.executable} -m backend models download "
-            f"{facts.not_installed[0].name}`.",
+            f"Get one with `{facts.computer.executable} -m backend models download {to_get[0].name}`.",
         )
 
 

@@ -94,12 +94,13 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Model:
-    """An installed model, or one that could be."""
+    """An installed model, or one that could be. damage: what is wrong with one that is there."""
 
     name: str
     title: str
     image_size: int = 0
     folder: str = ""
+    damage: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from backend.doctor.probing import ask
 
 
 def find_models() -> tuple[tuple[Model, ...], tuple[Model, ...], Path | None]:
-    """(installed models, those that could be downloaded, the folder of the user's models or None)."""
+    """(installed models, those to download or damaged, the folder of the user's models or None)."""
     answer = ask("backend.doctor.places")
     if answer.error or not answer.values:
         return (), (), None
@@ -50,6 +50,7 @@ def main(_arguments: list[str]) -> None:
     """In the child: prints what the registry knows as JSON."""
     from backend.diffusion import registry
 
+    whole, damaged = registry.sorted_out()
     installed = [
         {
             "name": entry.name,
@@ -57,9 +58,10 @@ def main(_arguments: list[str]) -> None:
             "image_size": entry.config.image_size,
             "folder": str(entry.folder),
         }
-        for entry in registry.models()
+        for entry in whole
     ]
     missing = [{"name": model.name, "title": model.title} for model in registry.not_installed()]
+    missing += [{"name": name, "title": name, "damage": what} for name, what in damaged.items()]
     folder = str(registry.models_folder().absolute())
     sys.stdout.write(json.dumps({"installed": installed, "missing": missing, "folder": folder}) + "\n")
 

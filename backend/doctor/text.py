@@ -100,8 +100,12 @@ def _contents(facts: Facts) -> Iterator[str]:
     yield _row("Field encoding", facts.encoding + (f" ({'; '.join(others)})" if others else ""))
     names = [f"{model.name} ({model.image_size} pixels)" for model in facts.models]
     yield _row("Models", ", ".join(names) or "none")
-    if facts.not_installed:
-        yield _row("", f"not installed: {', '.join(model.name for model in facts.not_installed)}")
+    for state, found in (
+        ("not installed", [model.name for model in facts.not_installed if not model.damage]),
+        ("damaged", [model.name for model in facts.not_installed if model.damage]),
+    ):
+        if found:
+            yield _row("", f"{state}: {', '.join(found)}")
 
 
 def _row(title: str, value: str) -> str:

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from backend.diffusion.inspection import REMEDY
 from backend.doctor.diagnosis import diagnose
-from backend.doctor.facts import Card, Device, Facts, Package, Place, Problem, Report, Torch
+from backend.doctor.facts import Card, Device, Facts, Model, Package, Place, Problem, Report, Torch
+from backend.doctor.text import _contents
 
 GB = 10**9
 CPU_BUILD = Torch("2.13.0+cpu")
@@ -120,6 +122,14 @@ def test_the_python(healthy: Facts, version: tuple[int, int, int], severity: str
     problem = only(healthy, computer=replace(healthy.computer, python=version))
     assert problem.severity == severity
     assert f"{version[0]}.{version[1]}.{version[2]}" in problem.what
+
+
+def test_a_damaged_model_is_a_problem_and_not_offered_for_download(healthy: Facts) -> None:
+    what = "The model file x/mvdream.json is broken: it is no JSON."
+    torn = Model("torn", "torn", damage=f"{what} {REMEDY}")
+    problem = only(healthy, not_installed=(torn,))
+    assert (problem.severity, problem.what, problem.remedy) == ("warning", what, REMEDY)
+    assert "damaged: torn" in "\n".join(_contents(replace(healthy, not_installed=(torn,))))
 
 
 def test_a_gpu_without_the_published_model(healthy: Facts) -> None:

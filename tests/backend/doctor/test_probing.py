@@ -120,3 +120,14 @@ def test_the_registry_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert installed[0].image_size == 64
     assert "mvdream-sd21" in [model.name for model in missing]
     assert folder == tmp_path
+
+
+def test_a_damaged_model_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "mvdream.json").write_text("{")
+    monkeypatch.setenv("MVDREAM_MODELS", str(tmp_path))
+    installed, missing, _ = places.find_models()
+    assert [model.name for model in installed] == ["small"]
+    (torn,) = (model for model in missing if model.damage)
+    assert torn.name == "torn"
+    assert "mvdream.json is broken: it is no JSON" in torn.damage
