@@ -20,11 +20,23 @@ class HubFile:
 
 
 @dataclass(frozen=True)
+class Network:
+    """What tells published models apart: channels of the UNet's first level, and of the text it reads."""
+
+    channels: int
+    text: int
+
+    def __str__(self) -> str:
+        return f"{self.channels} channels and reads text {self.text} wide"
+
+
+@dataclass(frozen=True)
 class KnownModel:
     """What can be said about a model before it is there.
 
     source: None for the model that ships. about_bytes: of the download, rounded; the hub says the true size
-    and the checksum. memory_class: "cpu" for one that is of use without a GPU.
+    and the checksum. memory_class: "cpu" for one that is of use without a GPU. network: None for the one
+    that ships, whose name is taken.
     """
 
     name: str
@@ -37,10 +49,11 @@ class KnownModel:
     licence: str
     licence_url: str
     memory_class: Literal["cpu", "gpu"]
+    network: Network | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain values, for `GET /v1/models`; `source` as "repository/file" or None."""
-        values = {key: value for key, value in vars(self).items() if key != "source"}
+        values = {key: value for key, value in vars(self).items() if key not in ("source", "network")}
         return values | {"source": None if self.source is None else str(self.source)}
 
 
@@ -74,6 +87,7 @@ KNOWN: dict[str, KnownModel] = {
             licence=_MVDREAM_LICENCE,
             licence_url=_MVDREAM_URL,
             memory_class="gpu",
+            network=Network(320, 1024),
         ),
         KnownModel(
             name="mvdream-sd15",
@@ -86,6 +100,7 @@ KNOWN: dict[str, KnownModel] = {
             licence=_MVDREAM_LICENCE,
             licence_url=_MVDREAM_URL,
             memory_class="gpu",
+            network=Network(320, 768),
         ),
     )
 }

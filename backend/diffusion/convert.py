@@ -32,6 +32,7 @@ def convert_file(
     name: str | None = None,
     dtype: torch.dtype | None = None,
     report: Report | None = None,
+    accept: Callable[[Plan], None] | None = None,
 ) -> None:
     """Write the model in `checkpoint` as a folder that `load` reads. Takes little memory: a tensor at a time.
 
@@ -41,13 +42,15 @@ def convert_file(
     known: a text context 1024 wide means heads of 64 channels (2.1), one of 768 means 8 heads (1.5). name: of
     the model, by default the folder's. dtype: precision on disk, by default that of the file. report(stage,
     done, total): called after each tensor with the part's name ("unet", "vae", "text") and bytes; what it
-    raises ends the conversion.
+    raises ends the conversion. accept: called with what was found before anything is written; the same holds.
 
     The folder is written beside `out` and then renamed, so `out` is never half a model; an earlier model
     there is replaced. Raises UserError for each thing that can be wrong with the file, the folder or the
     disk.
     """
     plan = plan_conversion(checkpoint, config, name or model_name(out))
+    if accept is not None:
+        accept(plan)
     layouts = {part.name: part.layout(dtype) for part in plan.parts.values()}
     total = sum(size(layout) for layout in layouts.values())
     with replace_folder(out, total + _SPARE_BYTES) as folder:

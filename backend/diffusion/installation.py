@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from backend.diffusion.catalogue import KNOWN, KnownModel
+from backend.diffusion.catalogue import KNOWN, KnownModel, Network
 from backend.diffusion.config import CONFIG_FILE
 from backend.diffusion.folder_swap import clear, leftovers, remove_folder
 from backend.diffusion.inspection import files_bytes, folder_bytes
@@ -20,6 +22,9 @@ from backend.hub.local import Downloaded
 from backend.hub.patience import Patience
 from backend.hub.progress import Report, format_bytes
 from backend.service.locks import FileLock
+
+if TYPE_CHECKING:
+    from backend.diffusion.plan import Plan
 
 ORIGIN = "origin.json"
 DOWNLOADS = ".downloads"
@@ -95,8 +100,8 @@ def install_checkpoint(
                 f"There is a model {name!r} already, in {folders()[name]}. Choose another name, or remove it"
                 " first."
             )
-        _require_size(checkpoint, name)
-        _convert(checkpoint, out, name, config, half, report, cancelled)
+        accept = functools.partial(_require_network, checkpoint, name)
+        _convert(checkpoint, out, name, config, half, report, cancelled, accept)
     return out
 
 
@@ -180,16 +185,18 @@ def _require_name(name: str) -> None:
         )
 
 
-def _require_size(checkpoint: Path, name: str) -> None:
+def _require_network(checkpoint: Path, name: str, plan: Plan) -> None:
     """A known model's name is for that model alone, or its download would count as done."""
-    known = KNOWN.get(name)
-    there = folder_bytes(checkpoint) if checkpoint.is_dir() else checkpoint.stat().st_size
-    # In half precision and without a text tower it is a third.
-    if known is not None and there < known.about_bytes / 4:
-        raise UserError(
-            f"{checkpoint} has {format_bytes(there)} and can't be {name}, which has about"
-            f" {format_bytes(known.about_bytes)}. Choose another name for it."
-        )
+    wanted = KNOWN[name].network if name in KNOWN else None
+    config = plan.parts["unet"].config
+    found = Network(config["block_out_channels"][0], config["cross_attention_dim"])
+    if wanted is None or found == wanted:
+        return
+    fitting = [known.name for known in KNOWN.values() if known.network == found]
+    raise UserError(
+        f"{checkpoint} can't be {name}: its UNet has {found}, where that of {name} has {wanted}. Call it"
+        f" {fitting[0] if fitting else 'something else'}."
+    )
 
 
 @contextlib.contextmanager
@@ -247,6 +254,7 @@ def _convert(
     half: bool,
     report: Report,
     cancelled: Callable[[], bool],
+    accept: Callable[[Plan], None] | None = None,
 ) -> None:
     # The service imports this module, and never torch.
     import torch
@@ -259,9 +267,8 @@ def _convert(
         report(f"Converting ({part}): {format_bytes(done)} of {format_bytes(total)}", done, total)
 
     report(f"Converting {checkpoint.name}", 0, 0)
-    convert_file(
-        checkpoint, out, config=config, name=name, dtype=torch.float16 if half else None, report=tell
-    )
+    dtype = torch.float16 if half else None
+    convert_file(checkpoint, out, config=config, name=name, dtype=dtype, report=tell, accept=accept)
 
 
 def _write_origin(folder: Path, done: Downloaded, model: KnownModel) -> None:

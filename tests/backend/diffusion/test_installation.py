@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from backend.diffusion import installation, registry
-from backend.diffusion.catalogue import KNOWN
+from backend.diffusion.catalogue import KNOWN, Network
 from backend.diffusion.inspection import folder_bytes
 from backend.diffusion.installation import install, install_checkpoint, remove
 from backend.errors import Cancelled, UserError
@@ -154,7 +154,7 @@ def test_a_checkpoint_on_this_computer_becomes_a_model(home: Path) -> None:
         install_checkpoint(TINY, "small", config=YAML)
 
 
-@pytest.mark.parametrize("name", ["", ".hidden", "a/b", "..", "x.part", "-x", "ü"])
+@pytest.mark.parametrize("name", ["", ".hidden", "a/b", "..", "x.part", "-x", "ü", "auto", "NUL"])
 def test_names_that_cannot_be(home: Path, name: str) -> None:
     for action in (lambda: install_checkpoint(TINY, name, config=YAML), lambda: remove(name)):
         with pytest.raises(UserError, match="can't be the name of a model"):
@@ -162,12 +162,19 @@ def test_names_that_cannot_be(home: Path, name: str) -> None:
     assert not home.exists()
 
 
-def test_a_known_name_is_not_for_another_model(home: Path, tmp_path: Path) -> None:
-    checkpoint = tmp_path / "mine.pt"
-    checkpoint.write_bytes(bytes(1000))
-    with pytest.raises(UserError, match=r"mine.pt has 1.0 kB and can't be mvdream-sd21.*another name"):
-        install_checkpoint(checkpoint, "mvdream-sd21")
+def test_a_known_name_is_not_for_another_model(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = (
+        r"tiny-v21\.safetensors can't be mvdream-sd21: its UNet has 32 channels and reads text 48 wide, where"
+        r" that of mvdream-sd21 has 320 channels and reads text 1024 wide\. Call it something else\."
+    )
+    with pytest.raises(UserError, match=said):
+        install_checkpoint(TINY, "mvdream-sd21", config=YAML)
     assert not (home / "mvdream-sd21").exists()
+    fitting = replace(KNOWN["mvdream-sd15"], network=Network(32, 48))
+    monkeypatch.setitem(KNOWN, "mvdream-sd15", fitting)
+    with pytest.raises(UserError, match=r"Call it mvdream-sd15\."):
+        install_checkpoint(TINY, "mvdream-sd21", config=YAML)
+    assert install_checkpoint(TINY, "mvdream-sd15", config=YAML) == home / "mvdream-sd15"
 
 
 def test_a_checkpoint_that_is_not_there(home: Path, tmp_path: Path) -> None:
