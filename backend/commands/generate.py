@@ -47,6 +47,14 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(
             f"The output {out} is a folder. Name the .glb file to write, for example {out / 'mesh.glb'}."
         )
+    from backend.commands.option_names import options_named
+    from backend.settings import GenerateSettings
+
+    with options_named(GenerateSettings.model_fields):
+        return _run(arguments, out)
+
+
+def _run(arguments: argparse.Namespace, out: Path) -> int:
     settings = _settings(arguments)
     job = out.with_name(out.name + ".job")
     # Heavy imports come after what can be refused at once.

@@ -33,14 +33,18 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--steps", type=int, metavar="N", help="passes through the network (default: 20)")
     parser.add_argument(
-        "--guidance",
         "--guidance-scale",
+        "--guidance",
         type=float,
         metavar="N",
         help="strength of guidance (default: what suits the model)",
     )
     parser.add_argument(
-        "--rescale", type=float, metavar="N", help="share of the CFG rescale, 0 to 1 (default: 0)"
+        "--guidance-rescale",
+        "--rescale",
+        type=float,
+        metavar="N",
+        help="share of the CFG rescale, 0 to 1 (default: 0)",
     )
     parser.add_argument("--solver", metavar="dpm++|ddim", help="DPM-Solver++(2M) or DDIM (default: dpm++)")
     parser.add_argument(
@@ -54,12 +58,19 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--precision", help="of the networks: auto, bf16, fp16 or fp32 (default: auto)")
 
 
-_NAMES = {"negative": "negative_prompt", "guidance": "guidance_scale", "rescale": "guidance_rescale"}
 _OWN = ("run", "out", "verbose")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Samples, beside the output, and puts the finished pictures in their places."""
+    from backend.commands.option_names import options_named
+    from backend.views_settings import ViewsSettings
+
+    with options_named(ViewsSettings.model_fields):
+        return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     import tempfile
 
     from backend.errors import UserError
@@ -74,7 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
             f"The output {out} is a folder. Name the .png file to write, for example {out / 'views.png'}."
         )
     given = {name: value for name, value in vars(arguments).items() if name not in _OWN and value is not None}
-    settings = ViewsSettings.from_values({_NAMES.get(name, name): value for name, value in given.items()})
+    if "negative" in given:
+        given["negative_prompt"] = given.pop("negative")
+    settings = ViewsSettings.from_values(given)
     check_words_for(settings.model, settings.prompt, settings.negative_prompt)
 
     from backend.commands.progress_bar import ProgressBar
