@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _PARTS = {"unet": "UNet", "vae": "autoencoder", "text": "text encoder"}
+_BASIS_SECONDS, _BASIS_SHARE = 1.0, 0.03
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -41,6 +42,10 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert. Raises UserError for files that are missing, broken or do not belong together."""
+    from backend.diffusion.folder_swap import require_place
+
+    require_place(args.out)
+    # Heavy imports come after what can be refused at once.
     import torch
 
     from backend.diffusion.convert import convert_file, model_name
@@ -65,10 +70,20 @@ class _Report:
     """Shows how many bytes are written, and remembers which parts there were."""
 
     def __init__(self, bar: ProgressBar) -> None:
-        self.bar, self.start, self.parts = bar, time.monotonic(), dict[str, None]()
+        self.bar, self.parts = bar, dict[str, None]()
+        self.first: tuple[float, int] | None = None
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         self.parts[stage] = None
-        seconds = (time.monotonic() - self.start) * (total - done) / done
         message = f"Converting: {_PARTS[stage]} ({done / 10**6:,.0f} of {total / 10**6:,.0f} MB)"
-        self.bar(Progress("convert", fraction=done / total, seconds_left=seconds, message=message))
+        left = self._seconds_left(done, total)
+        self.bar(Progress("convert", fraction=done / total, seconds_left=left, message=message))
+
+    def _seconds_left(self, done: int, total: int) -> float | None:
+        """By the rate since the first tensor (before it the file was opened); None while that says little."""
+        now = time.monotonic()
+        self.first = self.first or (now, done)
+        took, moved = now - self.first[0], done - self.first[1]
+        if not moved or (took < _BASIS_SECONDS and moved < _BASIS_SHARE * total):
+            return None
+        return took * (total - done) / moved

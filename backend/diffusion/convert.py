@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from backend.diffusion.config import CONFIG_FILE
-from backend.diffusion.folder_swap import replace_folder
+from backend.diffusion.folder_swap import replace_folder, require_place
 from backend.diffusion.model import MultiViewDiffusion
 from backend.diffusion.part_modules import place_positions, stored_name
 from backend.diffusion.places import PLACES, part_folder, weights_file
@@ -48,6 +48,7 @@ def convert_file(
     there is replaced. Raises UserError for each thing that can be wrong with the file, the folder or the
     disk.
     """
+    require_place(out)
     plan = plan_conversion(checkpoint, config, name or model_name(out))
     if accept is not None:
         accept(plan)

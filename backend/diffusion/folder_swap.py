@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -50,6 +51,18 @@ def replace_folder(out: Path, need: int) -> Iterator[Path]:
             _swap(beside, out)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+    except OSError as error:
+        raise UserError(f"The model can't be written to {out}: {error.strerror or error}.") from error
+
+
+def require_place(out: Path) -> None:
+    """Raises UserError for an `out` that a model can't be written to; for before a checkpoint is read."""
+    out = out.absolute()
+    there = next((folder for folder in out.parents if folder.exists()), out)
+    try:
+        _refuse_foreign(out)
+        with tempfile.TemporaryFile(dir=there):
+            pass
     except OSError as error:
         raise UserError(f"The model can't be written to {out}: {error.strerror or error}.") from error
 

@@ -127,6 +127,23 @@ def test_repeating_replaces_the_model_and_nothing_else(tmp_path) -> None:
         convert_file(CHECKPOINT, out / "notes.txt", config=YAML)
 
 
+def test_a_place_that_is_none_is_told_before_the_checkpoint_is_read(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("backend.diffusion.convert.plan_conversion", lambda *_: pytest.fail("it was read"))
+    (tmp_path / "file").touch()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").touch()
+    for out, said in (
+        (tmp_path / "file" / "m", "can't be written to"),
+        (tmp_path / "file", "is a file"),
+        (tmp_path / "full", "holds other things"),
+    ):
+        with pytest.raises(UserError, match=said):
+            convert_file(CHECKPOINT, out)
+        assert main(["convert", str(CHECKPOINT), "--out", str(out)]) == 2
+        assert said in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full"]
+
+
 def test_stopping_leaves_what_was_there(tiny, tmp_path) -> None:
     def stop(stage: str, done: int, total: int) -> None:
         if stage == "vae":
