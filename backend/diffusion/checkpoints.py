@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,10 @@ class _Pickled:
     def __init__(self, path: Path, mapped: bool) -> None:
         try:
             # Files from before torch 1.6 are no zip archives and can't be mapped.
-            data = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+            with warnings.catch_warnings():
+                # Of unusual pickles torch warns in words for programmers; whether it reads them counts.
+                warnings.simplefilter("ignore")
+                data = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
         except pickle.UnpicklingError as error:
             raise UserError(_refusal(path, str(error))) from error
         except MemoryError as error:  # a damaged length, or weights that are larger than what is free
@@ -125,8 +129,12 @@ class _Pickled:
 
 
 def _plain(path: Path, data: object) -> dict[str, Tensor]:
-    if not isinstance(data, dict) or not data:
-        raise UserError(f"The checkpoint {path} holds no dictionary of tensors but {type(data).__name__}.")
+    if not isinstance(data, dict):
+        raise UserError(
+            f"The checkpoint {path} holds no dictionary of tensors but one value ({type(data).__name__})."
+        )
+    if not data:
+        raise UserError(f"The checkpoint {path} is an empty dictionary: it holds no tensors.")
     for key, value in data.items():
         if not isinstance(key, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
             raise UserError(

@@ -84,11 +84,15 @@ class Part:
         tensor = tensor.reshape(shape)
         if not _is_finite(tensor):
             raise UserError(
-                f"{source.key} holds values that are not finite (NaN or infinity). The file is spoilt."
+                f"The checkpoint {self.file.path} is spoilt: {source.key} holds values that are not finite"
+                " (NaN or infinity). Download or copy it again."
             )
         cast = tensor.to(dtype)
         if dtype == torch.float16 and not _is_finite(cast):
-            raise UserError(f"{source.key} holds values too large for 16 bits. Keep 32 bits.")
+            raise UserError(
+                f"In the checkpoint {self.file.path} {source.key} holds values too large for 16 bits. Keep 32"
+                " bits."
+            )
         return cast
 
     def _stored(self, source: Source) -> torch.dtype:

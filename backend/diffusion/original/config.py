@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from backend.diffusion.config import (
     ScheduleConfig,
 )
 from backend.errors import UserError
+
+log = logging.getLogger(__name__)
 
 # Options that change the arithmetic and have no counterpart here, with the value that leaves them off.
 _UNET_OFF = {
@@ -75,26 +78,55 @@ def read_yaml(path: Path) -> OriginalModel:
     """The model a YAML file describes. Raises UserError naming the file and the entry that is wrong."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return parse(data["model"]["params"])
+        return parse(_named(_named(data, "the file")["model"], "model")["params"])
     except FileNotFoundError:
         raise UserError(f"There is no configuration file {path}.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"The configuration {path} can't be read: {error}") from error
+    except OSError as error:
+        raise UserError(f"The configuration {path} can't be read: {error.strerror or error}.") from error
+    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        place = getattr(error, "problem_mark", None)
+        where = "" if place is None else f" (line {place.line + 1} is wrong)"
+        raise UserError(f"The configuration {path} is no YAML file{where}.") from error
+    except _NotNamed as error:
+        raise UserError(
+            f"The configuration {path} is not that of an MVDream model: {error} holds no named entries."
+        ) from error
     except KeyError as error:
         raise UserError(
             f"The configuration {path} lacks {error}. Is it the YAML of an MVDream model?"
         ) from None
-    except (TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"The configuration {path} is not that of an MVDream model: {error}.") from error
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        log.debug("%s: %r", path, error)
+        raise UserError(
+            f"The configuration {path} is not that of an MVDream model: one of its entries is of the wrong"
+            " kind, such as a word where a number belongs."
+        ) from error
+
+
+class _NotNamed(Exception):
+    """A section that is no mapping; the text is its name."""
+
+
+def _named(section: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(section, Mapping):
+        raise _NotNamed(name)
+    return section
 
 
 def parse(params: Mapping[str, Any]) -> OriginalModel:
     """The same from the `model.params` of the YAML. Raises KeyError, ValueError or UserError."""
+    params = _named(params, "params")
     if params.get("parameterization", "eps") != "eps":
         raise UserError(f"parameterization {params['parameterization']!r} is not supported, only 'eps'.")
-    unet = params["unet_config"]["params"]
-    first_stage = params["first_stage_config"]["params"]
-    vae = parse_vae(first_stage["ddconfig"], first_stage["embed_dim"], params.get("scale_factor", 0.18215))
+    unet, first_stage = (
+        _named(_named(params[name], name)["params"], f"params of {name}")
+        for name in ("unet_config", "first_stage_config")
+    )
+    vae = parse_vae(
+        _named(first_stage["ddconfig"], "ddconfig"),
+        first_stage["embed_dim"],
+        params.get("scale_factor", 0.18215),
+    )
     return OriginalModel(
         unet=parse_unet(unet),
         vae=vae,
@@ -114,6 +146,7 @@ def _schedule(params: Mapping[str, Any]) -> ScheduleConfig:
 def _text(section: Mapping[str, Any] | None) -> TextOptions:
     if section is None:
         return TextOptions()
+    section = _named(section, "cond_stage_config")
     kind = _TEXT_TARGETS.get(section["target"].rpartition(".")[2])
     if kind is None:
         raise UserError(f"cond_stage_config: {section['target']} is not supported.")

@@ -169,8 +169,9 @@ def test_a_pickle_never_runs_code(refused, tmp_path, weights, kind) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ([torch.zeros(1)], "holds no dictionary of tensors but list"),
-        ({}, "holds no dictionary of tensors"),
+        ([torch.zeros(1)], r"holds no dictionary of tensors but one value (list)"),
+        ({}, "is an empty dictionary: it holds no tensors"),
+        ({"state_dict": {}}, "is an empty dictionary: it holds no tensors"),
         ({"a": 1}, "not a plain dictionary of tensors: 'a' is int"),
         ({"state_dict": {"a": torch.zeros(1), "b": [torch.zeros(1)]}}, "'b' is list"),
         ({3: torch.zeros(1)}, "not a plain dictionary of tensors: 3"),
@@ -180,6 +181,14 @@ def test_a_pickle_never_runs_code(refused, tmp_path, weights, kind) -> None:
 def test_pickles_of_something_else(refused, tmp_path, data, message) -> None:
     torch.save(data, tmp_path / "other.pt")
     assert message in refused(tmp_path / "other.pt")
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_unusual_pickle_is_refused_without_words_of_pytorchs(refused, tmp_path) -> None:
+    path = tmp_path / "raw.pt"
+    with path.open("wb") as raw:
+        pickle.dump({"a": 1}, raw, protocol=4)
+    assert "PyTorch's safe reader refuses it" in refused(path)
 
 
 def test_other_models(refused, tmp_path, weights) -> None:
@@ -198,8 +207,8 @@ def test_other_models(refused, tmp_path, weights) -> None:
 def test_weights_that_are_not_finite(refused, tmp_path, weights, bad, key) -> None:
     spoilt = weights[key].clone()
     spoilt.view(-1)[-1] = bad
-    said = refused(file(tmp_path, weights, **{key: spoilt}))
-    assert f"{key} holds values that are not finite" in said
+    path = file(tmp_path, weights, **{key: spoilt})
+    assert f"The checkpoint {path} is spoilt: {key} holds values that are not finite" in refused(path)
 
 
 def test_weights_too_large_for_half_precision(refused, tmp_path, weights) -> None:
@@ -252,6 +261,32 @@ def test_configurations_that_do_not_fit(refused, tmp_path) -> None:
         assert "other.yaml" in refused(CHECKPOINT, other)
     assert f"no configuration file {tmp_path / 'none.yaml'}" in refused(CHECKPOINT, tmp_path / "none.yaml")
     assert f"no checkpoint {tmp_path / 'none.pt'}" in refused(tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("3", "is not that of an MVDream model: the file holds no named entries."),
+        ("", "is not that of an MVDream model: the file holds no named entries."),
+        ("model: 3", "is not that of an MVDream model: model holds no named entries."),
+        ("model: {params: [1]}", "is not that of an MVDream model: params holds no named entries."),
+        ("model: {params: {unet_config: 4}}", "MVDream model: unet_config holds no named entries."),
+        ("model: {}", "lacks 'params'. Is it the YAML of an MVDream model?"),
+        ("a: 1\nb: [", "is no YAML file (line 2 is wrong)."),
+        (YAML.read_text().replace("model_channels: 32", "model_channels: many"), "a word where a number"),
+    ],
+)
+def test_a_configuration_of_something_else(refused, tmp_path, text, said) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(text)
+    assert refused(CHECKPOINT, other).startswith(f"The configuration {other} ")
+    assert said in refused(CHECKPOINT, other)
+
+
+def test_a_configuration_that_is_no_text(refused, tmp_path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_bytes(b"\xff\xfe\x00")
+    assert refused(CHECKPOINT, other) == f"The configuration {other} is no YAML file."
 
 
 def test_without_a_configuration_the_heads_must_be_known(refused) -> None:
