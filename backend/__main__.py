@@ -3,7 +3,12 @@
 
 import sys
 
-from backend.cli import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from backend.cli import main
+
+        code = main()
+    except KeyboardInterrupt:  # while modules are imported, or a second one
+        sys.stderr.write("Stopped.\n")
+        code = 130
+    sys.exit(code)

@@ -213,7 +213,12 @@ def _python(arguments: argparse.Namespace) -> int:
     environment = BACKEND if arguments.blender is None else _blender(arguments.blender)
     # The packages of this checkout are found from any folder.
     surroundings = children.environment({"PYTHONPATH": str(ROOT)})
-    return children.run([str(ensure(environment)), *arguments.handed_on], env=surroundings)
+    python = str(ensure(environment))
+    try:
+        return children.run([python, *arguments.handed_on], env=surroundings)
+    except KeyboardInterrupt:
+        # It was stopped, too, and has said so.
+        return EXIT_STOPPED
 
 
 def _blender(version: str) -> Environment:

@@ -2,9 +2,11 @@
 """The command line's promises: light start, one sentence for a mistake, and the exit codes."""
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from backend import __version__, cli
 from backend.errors import Cancelled, UserError
 
+ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "pydantic", "fastapi", "uvicorn", "diffusers", "transformers", "numpy", "scipy", "PIL")
 
 
@@ -88,6 +91,15 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "heavy: []" in done.stdout
     assert all(name in done.stdout for name in cli.COMMANDS)
+
+
+def test_ctrl_c_while_modules_are_imported_is_one_line(tmp_path: Path) -> None:
+    """A module that cli imports is stood in for by one that is interrupted."""
+    (tmp_path / "argparse.py").write_text("raise KeyboardInterrupt\n")
+    command = [sys.executable, "-m", "backend", "generate", "a red mug"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (130, "Stopped.\n")
 
 
 def test_version_through_the_module() -> None:

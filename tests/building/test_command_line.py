@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the user types, and what comes of a mistake."""
 
+import sys
+
 import pytest
 
 from building import children, command_line, installation
@@ -55,6 +57,16 @@ class TestCommandLine:
         ]
         chosen = command_line.parse(["python", "--blender", "4.2", "-c", "0"])
         assert (chosen.blender, chosen.handed_on) == ("4.2", ["-c", "0"])
+
+    def test_a_python_that_is_stopped_says_so_itself(self, capsys, monkeypatch):
+        def stop(*_command, **_options):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(children, "stop_on_signals", lambda: None)
+        monkeypatch.setattr(installation, "ensure", lambda _environment: sys.executable)
+        monkeypatch.setattr(children, "run", stop)
+        assert command_line.main(["python", "-m", "backend"]) == command_line.EXIT_STOPPED
+        assert capsys.readouterr().err == ""
 
     def test_being_stopped_is_said(self, capsys, monkeypatch):
         def stop(_environment, _again=False):
