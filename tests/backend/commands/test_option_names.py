@@ -57,3 +57,8 @@ def test_a_mistake_names_the_option(
     out = tmp_path / ("x.png" if command == "views" else "x.glb")
     assert main([command, "a red mug", "-o", str(out), *options]) == 2
     assert capsys.readouterr().err.startswith(said)
+
+
+def test_an_evaluations_mistake_does_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "--out", str(tmp_path / "x"), "--ray-chunk", "-1"]) == 2
+    assert capsys.readouterr().err.startswith("--ray-chunk must be between")
