@@ -16,7 +16,7 @@ from backend.ahead import Ahead, Leash
 from backend.cameras import Views, rays, sample_views
 from backend.checkpoint import read_checkpoint, write_checkpoint
 from backend.diffusion.model import MultiViewDiffusion
-from backend.gpu_errors import crashes_explained, is_shortage
+from backend.gpu_errors import crashes_explained, shortage_of
 from backend.guidance import ScoreDistillation, anneal, draw_step
 from backend.radiance.dense_grid import DenseGrid
 from backend.radiance.losses import add_total_variation_gradient, opacity_entropy, orientation, sparsity
@@ -125,7 +125,7 @@ class Distillation:
 
     def _insist(self, work: Callable[[], None]) -> None:
         """Does it, and where memory runs out again, as long as room can be made."""
-        while (shortage := _attempt(work)) is not None:
+        while (shortage := shortage_of(work)) is not None:
             if not self._make_room():
                 raise shortage
 
@@ -245,14 +245,3 @@ class Distillation:
 
     def _modules(self) -> dict[str, nn.Module]:
         return {"field": self.field, "occupancy": self.occupancy, "background": self.background}
-
-
-def _attempt(work: Callable[[], None]) -> RuntimeError | None:
-    """The error, if memory ran out; it holds none of the work's tensors, so that they can be freed."""
-    try:
-        work()
-    except RuntimeError as error:
-        if not is_shortage(error):
-            raise
-        return error.with_traceback(None)
-    return None

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from backend.errors import UserError
@@ -36,6 +36,17 @@ _CRASHES = (
 def is_shortage(error: BaseException) -> bool:
     """Whether memory ran out, on a GPU or for a tensor of the CPU. Smaller work may go on."""
     return _says(error, _SHORTAGES)
+
+
+def shortage_of(work: Callable[[], None]) -> RuntimeError | None:
+    """Does the work. The error, if memory ran out; it holds none of the work's tensors, which can be freed."""
+    try:
+        work()
+    except RuntimeError as error:
+        if not is_shortage(error):
+            raise
+        return error.with_traceback(None)
+    return None
 
 
 def is_crash(error: BaseException) -> bool:

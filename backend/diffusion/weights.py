@@ -11,7 +11,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from backend.diffusion.inspection import REMEDY
 from backend.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -52,9 +51,7 @@ def fill_from_file(
         raise
     except (OSError, SafetensorError, RuntimeError) as error:
         log.debug("%s: %s", path, error)
-        raise UserError(
-            f"The model file {path} is broken: it is cut off, or can't be read. {REMEDY}"
-        ) from error
+        raise UserError(f"The model file {path} is broken: it is cut off, or can't be read.") from error
 
 
 def name_some(names: list[str]) -> str:
@@ -81,5 +78,5 @@ def _check_finite(path: Path, weights: dict[str, Tensor]) -> None:
     if bad:
         raise UserError(
             f"The model file {path} is spoilt: {name_some(bad)} holds values that are not finite (NaN or"
-            f" infinity). {REMEDY}"
+            " infinity)."
         )

@@ -198,11 +198,11 @@ class _Job:
         held: dict[str, int] = {}
         if self.here.graphs:
             # A stage begins beside the graphs of the one before.
-            largest = max((self._guidance(*stage) for stage in stages(self.numbers)), key=_total)
+            largest = max((self._guidance(views) for views, _ in stages(self.numbers)), key=_total)
             held = {"graphs": (GRAPH_COPIES - 1) * _total(largest)}
         return [{**held, **self._step(*stage)} for stage in stages(self.numbers)]
 
-    def _guidance(self, views: int, size: int) -> dict[str, int]:
+    def _guidance(self, views: int) -> dict[str, int]:
         facts = self.facts
         elements = facts.encoder_elements * (FUSED_ENCODER if self.here.fused else 1.0)
         return {
@@ -211,7 +211,7 @@ class _Job:
         }
 
     def _step(self, views: int, size: int) -> dict[str, int]:
-        guidance, every = self._guidance(views, size), views * size * size
+        guidance, every = self._guidance(views), views * size * size
         rays = {"rays": RAY_BYTES * every}
         found = found_bytes(every, self.numbers, self.here.device_type, self.here.kernels)
         if found:

@@ -70,8 +70,8 @@ def seen_share(numbers: Numbers) -> float:
 
 def is_fused(numbers: Numbers, device_type: str, kernels: Kernels) -> bool:
     """Whether the field's kernels render these numbers (backend.radiance.fused.field.suits)."""
-    plain = numbers.network_bias == "no" and not (numbers.needs_normals and numbers.normals == "finite")
-    plain = plain and numbers.hidden <= 64
+    finite = numbers.needs_normals and numbers.normals == "finite"
+    plain = numbers.network_bias == "no" and numbers.hidden <= 64 and not finite
     return kernels == "field" and plain and numbers.encoding_on(device_type) == "hash"
 
 

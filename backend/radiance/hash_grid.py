@@ -9,8 +9,6 @@ Source: Müller et al., Instant Neural Graphics Primitives (2022), section 3; ti
 from __future__ import annotations
 
 import functools
-import importlib
-import importlib.util
 import logging
 import math
 from dataclasses import dataclass
@@ -20,9 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backend.errors import UserError
-from backend.gpu_errors import crashes_explained
 from backend.kernel_switch import kernels_allowed
+from backend.kernel_trial import ends_well
 from backend.radiance.encodings import Encoding
 
 PRIMES = (1, 2654435761, 805459861)
@@ -89,16 +86,10 @@ def triton_works() -> bool:
 
 @functools.cache
 def _triton_works_on(_device: int) -> bool:
-    if importlib.util.find_spec("triton") is None:
-        return False
-    try:
-        with crashes_explained():
-            return _agrees(*(_trial(kernels) for kernels in ("torch", "triton")))
-    except UserError:
-        raise
-    except Exception as error:  # noqa: BLE001 - compiler, driver, card: anything can go wrong
-        log.warning("Triton can't be used (%s); the hash grid runs on plain PyTorch, more slowly.", error)
-        return False
+    return ends_well(
+        lambda: _agrees(*(_trial(kernels) for kernels in ("torch", "triton"))),
+        "Triton can't be used (%s); the hash grid runs on plain PyTorch, more slowly.",
+    )
 
 
 @torch.enable_grad()

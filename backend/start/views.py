@@ -14,7 +14,7 @@ import torch
 
 from backend.cameras import conditioning, distance_for, orbit_views
 from backend.diffusion.sampler import Sampler, before_colour, decode, draw_noise
-from backend.gpu_errors import crashes_explained, is_shortage
+from backend.gpu_errors import crashes_explained, shortage_of
 from backend.start.fitting import CutOuts, fit
 from backend.start.foreground import cut_out
 from backend.start.visual_hull import inside_hull
@@ -42,7 +42,7 @@ def start_from_views(distillation: Distillation, on_step: Callable[[int, int], N
     model, parts = distillation.guidance.model, (distillation.field, distillation.occupancy)
     before = [{name: each.clone() for name, each in part.state_dict().items()} for part in parts]
     with crashes_explained():
-        if not _is_done(lambda: _start(distillation, on_step)):
+        if shortage_of(lambda: _start(distillation, on_step)) is not None:
             log.warning("Memory ran out while views were sampled; starting from a ball.")
             for part, state in zip(parts, before, strict=True):
                 part.load_state_dict(state)
@@ -51,17 +51,6 @@ def start_from_views(distillation: Distillation, on_step: Callable[[int, int], N
         model.drop_image_decoder()
         if distillation.device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def _is_done(work: Callable[[], None]) -> bool:
-    """False if memory ran out; nothing then holds the work's tensors."""
-    try:
-        work()
-    except RuntimeError as error:
-        if not is_shortage(error):
-            raise
-        return False
-    return True
 
 
 def _start(distillation: Distillation, on_step: Callable[[int, int], None]) -> None:

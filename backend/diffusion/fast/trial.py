@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import logging
 from collections.abc import Callable
 
@@ -12,9 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backend.errors import UserError
-from backend.gpu_errors import crashes_explained
 from backend.kernel_switch import kernels_allowed
+from backend.kernel_trial import ends_well
 
 log = logging.getLogger(__name__)
 
@@ -34,25 +32,21 @@ def triton_works(device: torch.device, dtype: torch.dtype) -> bool:
 
 @functools.cache
 def _works_on(device: int, dtype: torch.dtype) -> bool:
-    if importlib.util.find_spec("triton") is None:
-        return False
-    try:
-        with crashes_explained(), torch.cuda.device(device):
-            agree = _agrees(torch.device("cuda", device), dtype)
-    except UserError:
-        raise
-    except Exception as error:  # noqa: BLE001 - compiler, driver, card: anything can go wrong
-        log.warning("Triton can't be used (%s); the networks run on plain PyTorch, more slowly.", error)
-        return False
-    if not agree:
-        log.warning("Triton computes something else than PyTorch here; the networks do without it.")
-    return agree
+    return ends_well(
+        lambda: _agrees(device, dtype),
+        "Triton can't be used (%s); the networks run on plain PyTorch, more slowly.",
+    )
 
 
 @torch.no_grad()
-def _agrees(device: torch.device, dtype: torch.dtype) -> bool:
+def _agrees(device: int, dtype: torch.dtype) -> bool:
     """Each kernel on small maps, against float32 PyTorch on the same numbers."""
-    return all(float(error) <= (1e-4 if dtype == torch.float32 else 2e-2) for error in errors(device, dtype))
+    most = 1e-4 if dtype == torch.float32 else 2e-2
+    with torch.cuda.device(device):
+        agree = all(float(error) <= most for error in errors(torch.device("cuda", device), dtype))
+    if not agree:
+        log.warning("Triton computes something else than PyTorch here; the networks do without it.")
+    return agree
 
 
 def errors(device: torch.device, dtype: torch.dtype) -> list[Tensor]:

@@ -48,7 +48,7 @@ def suits(field: RadianceField) -> bool:
     nets = (field.density_net, field.colour_net)
     plain = all(len(net) == 3 and all(layer.bias is None for layer in _linear(net)) for net in nets)
     single = all(parameter.dtype == torch.float32 for parameter in _parameters(field))
-    return plain and single and len(grid.levels) <= 32 and _hidden(field) <= 64
+    return plain and single and len(grid.levels) <= 32 and field.hidden <= 64
 
 
 def evaluate(field: RadianceField, marched: Marched, want_gradient: bool, early_stop: float) -> Evaluated:
@@ -224,7 +224,3 @@ def _parameters(field: RadianceField) -> tuple[Tensor, ...]:
 
 def _linear(net: nn.Sequential) -> tuple[nn.Linear, ...]:
     return tuple(layer for layer in net if isinstance(layer, nn.Linear))
-
-
-def _hidden(field: RadianceField) -> int:
-    return _linear(field.density_net)[0].out_features

@@ -16,9 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backend.errors import UserError
-from backend.gpu_errors import crashes_explained
 from backend.kernel_switch import kernels_allowed
+from backend.kernel_trial import ends_well
 from backend.radiance.field import RadianceField
 from backend.radiance.fused.compositing import composite
 from backend.radiance.fused.field import at_points, evaluate
@@ -49,14 +48,14 @@ def fused_works(levels: int, hidden: int) -> bool:
 
 @functools.cache
 def _works_on(_device: int, levels: int, hidden: int) -> bool:
-    try:
-        with crashes_explained():
-            found = errors(levels, hidden)
-    except UserError:
-        raise
-    except Exception as error:  # noqa: BLE001 - compiler, driver, card: anything can go wrong
-        log.warning("The field's kernels can't be used (%s); PyTorch does the work, more slowly.", error)
-        return False
+    return ends_well(
+        lambda: _agrees(levels, hidden),
+        "The field's kernels can't be used (%s); PyTorch does the work, more slowly.",
+    )
+
+
+def _agrees(levels: int, hidden: int) -> bool:
+    found = errors(levels, hidden)
     if all(error <= _TOLERANCE for error in found):
         return True
     said = ", ".join(f"{error:.1e}" for error in found)
