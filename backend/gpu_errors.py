@@ -39,7 +39,7 @@ def is_shortage(error: BaseException) -> bool:
 
 
 def shortage_of(work: Callable[[], None]) -> RuntimeError | None:
-    """Does the work. The error, if memory ran out; it holds none of the work's tensors, which can be freed."""
+    """Does the work. The error, if memory ran out; it holds none of the work's tensors, which are free."""
     try:
         work()
     except RuntimeError as error:

@@ -44,16 +44,26 @@ def all_levels(scale_ptr, geometry_ptr, levels, padded: tl.constexpr):
 
 
 @triton.jit
-def corner_entry(cx, cy, cz, corner: tl.constexpr, resolution, size, offset, hashed):
-    """Table entry of one of the 8 corners at the lowest one (cx, cy, cz); see `hash_grid.entry_index`.
+def _mixed(x, y, z):
+    """A corner's hash; see `hash_grid.entry_index`."""
+    return x.to(tl.uint32) ^ (y.to(tl.uint32) * 2654435761) ^ (z.to(tl.uint32) * 805459861)
 
-    Without its two modulos: a hashed level's size is a power of two, and a dense one is overrun by less than
-    its size.
+
+@triton.jit
+def _plain(x, y, z, resolution, size):
+    """A corner's entry in a dense level, which is overrun by less than its size: no modulo is needed."""
+    plain = x + (y + z * resolution) * resolution
+    return tl.where(plain >= size, plain - size, plain)
+
+
+@triton.jit
+def corner_entry(cx, cy, cz, corner: tl.constexpr, resolution, size, offset, hashed):
+    """Table entry of one of the 8 corners at the lowest one (cx, cy, cz).
+
+    A hashed level's size is a power of two, so no modulo is needed there either.
     """
     cx, cy, cz = cx + (corner & 1), cy + ((corner >> 1) & 1), cz + (corner >> 2)
-    mixed = cx.to(tl.uint32) ^ (cy.to(tl.uint32) * 2654435761) ^ (cz.to(tl.uint32) * 805459861)
-    plain = cx + (cy + cz * resolution) * resolution
-    plain = tl.where(plain >= size, plain - size, plain)
+    mixed, plain = _mixed(cx, cy, cz), _plain(cx, cy, cz, resolution, size)
     return tl.where(hashed != 0, mixed.to(tl.int32) & (size - 1), plain) + offset
 
 
@@ -73,11 +83,8 @@ def cell(x, scale, resolution):
 
 
 @triton.jit
-def slot_along(x, parity, scale, resolution):
-    """Along one axis: each slot's coordinate, its weight, and the weight's sign in a derivative.
-
-    x (rays, 1) in 0..1; parity (1, 8).
-    """
+def _slot_along(x, parity, scale, resolution):
+    """Along one axis: each slot's coordinate, its weight, and the weight's sign in a derivative."""
     low, fraction = cell_along(x, scale, resolution)
     upper = (low ^ parity) & 1
     weight = tl.where(upper != 0, fraction, 1.0 - fraction)
@@ -85,15 +92,32 @@ def slot_along(x, parity, scale, resolution):
 
 
 @triton.jit
-def slot_entry(x, y, z, resolution, size, offset, hashed):
-    """Table entry of a corner in a level that the whole program works on; see `corner_entry`."""
+def slots(x, y, z, scale, resolution):
+    """The 8 corners around each position (block,) in 0..1, each in the slot of its coordinates' parities.
+
+    Coordinates, and for `slot_slope` weights and signs, along each axis; (block, 8).
+    """
+    slot = tl.arange(0, 8)[None, :]
+    cx, wx, sx = _slot_along(x[:, None], slot & 1, scale, resolution)
+    cy, wy, sy = _slot_along(y[:, None], (slot >> 1) & 1, scale, resolution)
+    cz, wz, sz = _slot_along(z[:, None], slot >> 2, scale, resolution)
+    return cx, cy, cz, wx, wy, wz, sx, sy, sz
+
+
+@triton.jit
+def slot_entry(cx, cy, cz, resolution, size, offset, hashed):
+    """Table entries of the slots' corners, in a level that the whole program works on; see `corner_entry`."""
     if hashed != 0:
-        mixed = x.to(tl.uint32) ^ (y.to(tl.uint32) * 2654435761) ^ (z.to(tl.uint32) * 805459861)
-        entry = mixed.to(tl.int32) & (size - 1)
+        entry = _mixed(cx, cy, cz).to(tl.int32) & (size - 1)
     else:
-        plain = x + (y + z * resolution) * resolution
-        entry = tl.where(plain >= size, plain - size, plain)
+        entry = _plain(cx, cy, cz, resolution, size)
     return entry + offset
+
+
+@triton.jit
+def slot_slope(vx, vy, vz, wx, wy, wz, sx, sy, sz):
+    """Derivative of the slots' weights along v (block,), per unit of a cell."""
+    return vx[:, None] * sx * wy * wz + vy[:, None] * sy * wx * wz + vz[:, None] * sz * wx * wy
 
 
 @triton.jit

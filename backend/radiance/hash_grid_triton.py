@@ -34,8 +34,9 @@ from backend.radiance.grid_kernels import (
     level_facts,
     load_vector,
     read_pair,
-    slot_along,
     slot_entry,
+    slot_slope,
+    slots,
 )
 
 FEATURES = 2
@@ -97,14 +98,11 @@ def _scatter_kernel(
     inside = row < count
     scale, resolution, size, offset, hashed = level_facts(scale_ptr, geometry_ptr, level)
     x, y, z = load_vector(x_ptr, row, inside)
-    slot = tl.arange(0, 8)[None, :]
-    cx, wx, sx = slot_along(x[:, None], slot & 1, scale, resolution)
-    cy, wy, sy = slot_along(y[:, None], (slot >> 1) & 1, scale, resolution)
-    cz, wz, sz = slot_along(z[:, None], slot >> 2, scale, resolution)
+    cx, cy, cz, wx, wy, wz, sx, sy, sz = slots(x, y, z, scale, resolution)
     weight = wx * wy * wz
     if along:
-        vx, vy, vz = load_vector(v_ptr, row[:, None], inside[:, None])
-        weight = scale * (vx * sx * wy * wz + vy * sy * wx * wz + vz * sz * wx * wy)
+        vx, vy, vz = load_vector(v_ptr, row, inside)
+        weight = scale * slot_slope(vx, vy, vz, wx, wy, wz, sx, sy, sz)
     g0 = tl.load(g_ptr + row * width + level * 2, mask=inside, other=0.0)
     g1 = tl.load(g_ptr + row * width + level * 2 + 1, mask=inside, other=0.0)
     # The corners side by side: neighbours in memory then go there by one instruction.

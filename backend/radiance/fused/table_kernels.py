@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 
 from backend.radiance.fused.field_parts import load_pair, ray_of
-from backend.radiance.grid_kernels import add_pair, level_facts, load_vector, slot_along, slot_entry
+from backend.radiance.grid_kernels import add_pair, level_facts, load_vector, slot_entry, slot_slope, slots
 
 
 @triton.jit(do_not_specialize=["count", "rays"])
@@ -35,7 +35,6 @@ def table_backward(
     to_grid = 0.5 / bound
     ox, oy, oz = load_vector(origin_ptr, ray, known)
     dx, dy, dz = load_vector(direction_ptr, ray, known)
-    slot = tl.arange(0, 8)[None, :]
     held = tl.full([block, 8], -1, tl.int32)
     sum_a = tl.zeros([block, 8], tl.float32)
     sum_b = tl.zeros([block, 8], tl.float32)
@@ -44,9 +43,7 @@ def table_backward(
         row = first + j
         t = tl.load(t_ptr + row, mask=active, other=0.0)
         x, y, z = (ox + t * dx) * to_grid + 0.5, (oy + t * dy) * to_grid + 0.5, (oz + t * dz) * to_grid + 0.5
-        cx, wx, sx = slot_along(x[:, None], slot & 1, scale, resolution)
-        cy, wy, sy = slot_along(y[:, None], (slot >> 1) & 1, scale, resolution)
-        cz, wz, sz = slot_along(z[:, None], slot >> 2, scale, resolution)
+        cx, cy, cz, wx, wy, wz, sx, sy, sz = slots(x, y, z, scale, resolution)
         place = level.to(tl.int64) * count + row
         d_a, d_b = load_pair(d_feature_ptr + place, active)
         weight = wx * wy * wz
@@ -54,8 +51,7 @@ def table_backward(
         if with_gradient:
             vx, vy, vz = load_vector(d_gradient_ptr, row, active)
             pull_a, pull_b = load_pair(pull_ptr + place, active)
-            slope = vx[:, None] * sx * wy * wz + vy[:, None] * sy * wx * wz + vz[:, None] * sz * wx * wy
-            slope *= scale * sharpness * to_grid
+            slope = slot_slope(vx, vy, vz, wx, wy, wz, sx, sy, sz) * (scale * sharpness * to_grid)
             to_a += slope * pull_a[:, None]
             to_b += slope * pull_b[:, None]
         entry = tl.where(active[:, None], slot_entry(cx, cy, cz, resolution, size, offset, hashed), held)
