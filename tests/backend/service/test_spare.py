@@ -1,56 +1,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Workers that were started in advance, real ones with a stand-in pipeline: they do what the others do."""
 
-import asyncio
+import functools
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from service_harness import WORKER, Server, alive, until
+from service_harness import Server, alive, until
+from supervisor_harness import eventually, run_story
 
 from backend.service import spare, supervisor
 from backend.service.jobs import Status
 from backend.service.store import JobStore
 from backend.service.supervisor import Supervisor
 
-Story = Callable[[Supervisor, JobStore], Awaitable[None]]
-
 
 @pytest.fixture
-def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Story], None]:
+def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Runs a story with a supervisor at work that starts workers in advance."""
     monkeypatch.setattr(supervisor, "SPARE_DELAY", 0.01)
     monkeypatch.setattr(spare, "LEAST_FREE", 1)
-
-    def run(story: Story) -> None:
-        async def main() -> None:
-            store = JobStore(tmp_path / "jobs.sqlite")
-            working = Supervisor(store, tmp_path / "jobs", WORKER, grace=15.0, spare=True)
-            work = asyncio.create_task(working.run())
-            try:
-                await story(working, store)
-            finally:
-                await working.stop()
-                await work
-                store.close()
-
-        asyncio.run(main())
-
-    return run
-
-
-async def _until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
+    return functools.partial(run_story, tmp_path, spare=True, grace=15.0)
 
 
 async def _waiting(working: Supervisor) -> int:
     """The process that waits."""
-    await _until(lambda: working._spare.process)
+    await eventually(lambda: working._spare.process)
     return working._spare.process.pid
 
 
@@ -63,7 +41,7 @@ def test_it_does_the_next_job_and_another_waits_then(play: Callable, tmp_path: P
     async def story(working: Supervisor, store: JobStore) -> None:
         first = await _waiting(working)
         _submit(working, store, "one", "an endless mug")
-        await _until(lambda: store.get("one").step >= 2)
+        await eventually(lambda: store.get("one").step >= 2)
         assert json.loads((tmp_path / "jobs" / "one" / "pid.json").read_text()) == first
         assert working._spare.process is None  # memory and processor are the job's now
         await working.cancel("one")
@@ -71,7 +49,7 @@ def test_it_does_the_next_job_and_another_waits_then(play: Callable, tmp_path: P
         assert not alive(first)
         assert await _waiting(working) != first
         _submit(working, store, "two", "a mug")
-        await _until(lambda: store.get("two").ended)
+        await eventually(lambda: store.get("two").ended)
         assert store.get("two").status is Status.DONE
         assert store.get("two").files == ["mesh.glb", "preview.png"]
 
@@ -82,11 +60,11 @@ def test_what_it_says_goes_to_the_log_of_its_job(play: Callable, tmp_path: Path)
     async def story(working: Supervisor, store: JobStore) -> None:
         waiting = await _waiting(working)
         _submit(working, store, "one", "chatty")
-        await _until(lambda: store.get("one").ended)
+        await eventually(lambda: store.get("one").ended)
         assert store.get("one").status is Status.DONE
         assert not alive(waiting)
         _submit(working, store, "two", "crash")
-        await _until(lambda: store.get("two").ended)
+        await eventually(lambda: store.get("two").ended)
         assert "the frobnicator is upside down" in store.get("two").error
 
     play(story)
@@ -99,9 +77,9 @@ def test_one_that_died_is_replaced(play: Callable) -> None:
     async def story(working: Supervisor, store: JobStore) -> None:
         waiting = await _waiting(working)
         os.kill(waiting, signal.SIGKILL)
-        await _until(lambda: not working._spare.process)
+        await eventually(lambda: not working._spare.process)
         _submit(working, store, "one", "a mug")
-        await _until(lambda: store.get("one").ended)
+        await eventually(lambda: store.get("one").ended)
         assert store.get("one").status is Status.DONE
 
     play(story)

@@ -3,46 +3,25 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from service_harness import WORKER, alive
+from service_harness import alive
+from supervisor_harness import eventually, run_story
 
 from backend.service.jobs import Job, Status
 from backend.service.store import JobStore, now
 from backend.service.supervisor import Supervisor
 
-Story = Callable[[Supervisor, JobStore], Awaitable[None]]
-
 
 @pytest.fixture
-def play(tmp_path: Path) -> Callable[[Story], None]:
+def play(tmp_path: Path) -> Callable[..., None]:
     """Runs a story with a supervisor at work."""
-
-    def run(story: Story, **options: object) -> None:
-        async def main() -> None:
-            store = JobStore(tmp_path / "jobs.sqlite")
-            supervisor = Supervisor(store, tmp_path / "jobs", **({"worker_command": WORKER} | options))
-            work = asyncio.create_task(supervisor.run())
-            try:
-                await story(supervisor, store)
-            finally:
-                await supervisor.stop()
-                await work
-                store.close()
-
-        asyncio.run(main())
-
-    return run
-
-
-async def _until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
+    return functools.partial(run_story, tmp_path)
 
 
 def _job(store: JobStore, name: str) -> Job:
@@ -65,7 +44,7 @@ def test_a_failed_job_says_what_happened(play: Callable, prompt: str, parts: lis
     async def story(supervisor: Supervisor, store: JobStore) -> None:
         store.add("one", "generate", {"prompt": prompt})
         supervisor.wake()
-        await _until(lambda: _job(store, "one").ended)
+        await eventually(lambda: _job(store, "one").ended)
         job = _job(store, "one")
         assert job.status is Status.FAILED
         assert all(part in (job.error or "") for part in parts), job.error
@@ -78,7 +57,7 @@ def test_one_after_the_other_also_after_a_failure(play: Callable) -> None:
         for name, prompt in (("first", "mistake"), ("second", "a mug"), ("third", "a mug")):
             store.add(name, "generate", {"prompt": prompt})
         supervisor.wake()
-        await _until(lambda: store.count(Status.RUNNING))
+        await eventually(lambda: store.count(Status.RUNNING))
         while not _job(store, "third").ended:
             assert store.count(Status.RUNNING) <= 1
             await asyncio.sleep(0.005)
@@ -95,7 +74,7 @@ def test_what_libraries_print_is_no_message_and_the_worker_ends_well(
     async def story(supervisor: Supervisor, store: JobStore) -> None:
         store.add("one", "generate", {"prompt": "chatty"})
         supervisor.wake()
-        await _until(lambda: _job(store, "one").ended)
+        await eventually(lambda: _job(store, "one").ended)
         assert _job(store, "one").status is Status.DONE
 
     play(story)
@@ -111,14 +90,14 @@ def test_cancel_lets_the_worker_end_by_itself_and_resume_goes_on(play: Callable,
     async def story(supervisor: Supervisor, store: JobStore) -> None:
         store.add("one", "generate", {"prompt": "endless"})
         supervisor.wake()
-        await _until(lambda: _job(store, "one").step >= 2)
+        await eventually(lambda: _job(store, "one").step >= 2)
         await supervisor.cancel("one")
         assert _job(store, "one").status is Status.CANCELLED
         assert not alive(json.loads((folder / "pid.json").read_text()))
         reached = json.loads((folder / "checkpoint.json").read_text())
         store.enqueue_again("one")
         supervisor.wake()
-        await _until(lambda: _job(store, "one").step > reached)
+        await eventually(lambda: _job(store, "one").step > reached)
         assert json.loads((folder / "started_at.json").read_text()) == reached
         await supervisor.cancel("one")
 
@@ -129,12 +108,12 @@ def test_cancel_kills_a_stubborn_worker_with_all_it_started(play: Callable, tmp_
     async def story(supervisor: Supervisor, store: JobStore) -> None:
         store.add("one", "generate", {"prompt": "stubborn"})
         supervisor.wake()
-        await _until(lambda: _job(store, "one").message == "Ignoring you")
+        await eventually(lambda: _job(store, "one").message == "Ignoring you")
         child = json.loads((tmp_path / "jobs" / "one" / "child.json").read_text())
         assert alive(child)
         await asyncio.gather(supervisor.cancel("one"), supervisor.cancel("one"))
         assert _job(store, "one").status is Status.CANCELLED
-        await _until(lambda: not alive(child))
+        await eventually(lambda: not alive(child))
 
     play(story, grace=0.3)
 
@@ -143,7 +122,7 @@ def test_stopping_the_supervisor_queues_the_job_for_the_next_start(play: Callabl
     async def story(supervisor: Supervisor, store: JobStore) -> None:
         store.add("one", "generate", {"prompt": "endless"})
         supervisor.wake()
-        await _until(lambda: _job(store, "one").step >= 1)
+        await eventually(lambda: _job(store, "one").step >= 1)
         await supervisor.stop()
         job = _job(store, "one")
         assert (job.status, job.ended, job.error) == (Status.QUEUED, None, None)
@@ -155,7 +134,7 @@ def test_a_worker_that_cannot_be_started_fails_the_job_only(play: Callable) -> N
     async def story(supervisor: Supervisor, store: JobStore) -> None:
         store.add("one", "generate", {"prompt": "a mug"})
         supervisor.wake()
-        await _until(lambda: _job(store, "one").ended)
+        await eventually(lambda: _job(store, "one").ended)
         assert "FileNotFoundError" in (_job(store, "one").error or "")
 
     play(story, worker_command=("/no/such/program",))
@@ -179,7 +158,7 @@ def test_an_end_that_cannot_be_written_is_written_later(
         for name in ("one", "two"):
             store.add(name, "generate", {"prompt": "mistake"})
         supervisor.wake()
-        await _until(lambda: _job(store, "two").ended)
+        await eventually(lambda: _job(store, "two").ended)
         assert _job(store, "one").status is Status.FAILED
         assert refused
 
@@ -191,7 +170,7 @@ def test_what_the_user_got_wrong_is_not_to_be_resumed(play: Callable, prompt: st
     async def story(supervisor: Supervisor, store: JobStore) -> None:
         store.add("one", "generate", {"prompt": prompt})
         supervisor.wake()
-        await _until(lambda: _job(store, "one").ended)
+        await eventually(lambda: _job(store, "one").ended)
         assert _job(store, "one").resumable is resumable
 
     play(story)
@@ -211,8 +190,8 @@ def test_old_jobs_are_forgotten_after_each_job_but_never_one_that_waits(
         ):
             store.add(name, "generate", {"prompt": prompt})
         supervisor.wake()
-        await _until(lambda: _job(store, "third").step)
-        await _until(lambda: not (tmp_path / "jobs" / "first").exists())
+        await eventually(lambda: _job(store, "third").step)
+        await eventually(lambda: not (tmp_path / "jobs" / "first").exists())
         assert [job.id for job in store.list()] == ["fourth", "third", "second"]
         assert (tmp_path / "jobs" / "second" / "mesh.glb").exists()
 
@@ -229,7 +208,7 @@ def test_the_start_forgets_old_jobs_and_folders_of_none(play: Callable, tmp_path
         (tmp_path / "jobs" / name).mkdir(parents=True)
 
     async def story(supervisor: Supervisor, store: JobStore) -> None:
-        await _until(lambda: not (tmp_path / "jobs" / "stray").exists())
+        await eventually(lambda: not (tmp_path / "jobs" / "stray").exists())
         assert sorted(path.name for path in (tmp_path / "jobs").iterdir()) == ["failed", "recent"]
         assert store.ids() == {"failed", "recent"}
 
@@ -253,7 +232,7 @@ def test_a_queue_that_cannot_be_read_is_read_again(
 
         monkeypatch.setattr(store, "next_queued", locked_twice)
         store.add("one", "generate", {"prompt": "a mug"})
-        await _until(lambda: _job(store, "one").ended)
+        await eventually(lambda: _job(store, "one").ended)
         assert _job(store, "one").status is Status.DONE
         assert len(refused) == 2
         assert "database is locked" in caplog.text
@@ -278,7 +257,7 @@ def test_progress_that_cannot_be_written_does_not_end_the_job(
         monkeypatch.setattr(store, "update", no_progress)
         store.add("one", "generate", {"prompt": "a mug"})
         supervisor.wake()
-        await _until(lambda: _job(store, "one").ended)
+        await eventually(lambda: _job(store, "one").ended)
         assert _job(store, "one").status is Status.DONE
         assert refused
         assert "Progress of job one could not be written: database or disk is full" in caplog.text
@@ -290,7 +269,7 @@ def test_an_unknown_kind_is_named(play: Callable) -> None:
     async def story(supervisor: Supervisor, store: JobStore) -> None:
         store.add("one", "train", {})
         supervisor.wake()
-        await _until(lambda: _job(store, "one").ended)
+        await eventually(lambda: _job(store, "one").ended)
         assert "'train'" in (_job(store, "one").error or "")
 
     play(story)

@@ -12,16 +12,6 @@ from backend.diffusion.fast.fusing import fuse
 from backend.diffusion.model import MultiViewDiffusion
 
 
-@pytest.fixture(params=["v21", "v15"])
-def pair(request: Any, tiny: Any) -> tuple[MultiViewDiffusion, MultiViewDiffusion]:
-    stock = copy.deepcopy(tiny(request.param)).freeze()
-    fast = copy.deepcopy(stock)
-    for part in (fast.unet, fast.vae):
-        assert part is not None
-        assert fuse(part) > 0
-    return stock, fast
-
-
 def inputs(model: MultiViewDiffusion) -> tuple[Any, ...]:
     unet: Any = model.unet
     generator = torch.Generator().manual_seed(0)

@@ -8,20 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from backend.diffusion.fast.fusing import fuse
 from backend.diffusion.fast.sharing import share
 from backend.diffusion.model import MultiViewDiffusion
-
-
-@pytest.fixture(params=["v21", "v15"])
-def pair(request: Any, tiny: Any) -> tuple[MultiViewDiffusion, MultiViewDiffusion]:
-    stock = copy.deepcopy(tiny(request.param)).freeze()
-    fast = copy.deepcopy(stock)
-    for part in (fast.unet, fast.vae):
-        assert part is not None
-        fuse(part)
-        share(part)
-    return stock, fast
 
 
 def run(model: MultiViewDiffusion, context: Tensor, latents: Tensor | None = None) -> Tensor:
