@@ -12,8 +12,7 @@ from torch import Tensor
 from backend.radiance.fused import compositing_kernels as kernels
 from backend.radiance.fused.marching import Marched
 
-_BLOCK = 64
-_WARPS = 2
+_BLOCK, _ALONG, _WARPS = 8, 32, 2
 
 
 def composite(density: Tensor, colour: Tensor, live: Tensor, marched: Marched) -> tuple[Tensor, ...]:
@@ -36,7 +35,7 @@ class _Composite(torch.autograd.Function):
         if density.shape[0]:
             kernels.composite_forward[(triton.cdiv(rays, _BLOCK),)](
                 density, colour, marched.t, marched.first, live, rgb, opacity, depth, weights,
-                rays, marched.length, block=_BLOCK, num_warps=_WARPS,
+                rays, marched.length, block=_BLOCK, along=_ALONG, num_warps=_WARPS,
             )  # fmt: skip
         ctx.save_for_backward(density, colour, live)
         ctx.marched = marched
@@ -57,6 +56,7 @@ class _Composite(torch.autograd.Function):
             kernels.composite_backward[(triton.cdiv(rays, _BLOCK),)](
                 density, colour, ctx.marched.first, live, d_rgb, d_opacity,
                 density if d_weights is None else d_weights.contiguous(), d_density, d_colour,
-                rays, ctx.marched.length, extra=d_weights is not None, block=_BLOCK, num_warps=_WARPS,
+                rays, ctx.marched.length, extra=d_weights is not None, block=_BLOCK, along=_ALONG,
+                num_warps=_WARPS,
             )  # fmt: skip
         return d_density, d_colour, None, None

@@ -19,8 +19,9 @@ from backend.radiance.fused.networks import Networks, join, part
 from backend.radiance.hash_grid import HashGrid
 from backend.radiance.hash_grid_triton import adds_pairs, as_pairs
 
-_BLOCK, _TILE_WIDTH, _WARPS = 64, 8, 4
-_ALONG_BLOCK, _ALONG_WARPS = 32, 4
+_BLOCK, _ALONG, _TILE_WIDTH, _WARPS = 64, 8, 4, 4
+_POINTS_BLOCK, _POINTS_WARPS = 64, 4
+_DERIVED_BLOCK, _DERIVED_WARPS = 32, 4
 _BACKWARD_BLOCK, _BACKWARD_WARPS, _BACKWARD_PROGRAMS = 64, 4, 2
 _TABLE_BLOCK, _TABLE_WIDTH, _TABLE_WARPS = 16, 4, 4
 
@@ -75,11 +76,12 @@ def at_points(field: RadianceField, x: Tensor, want_colour: bool) -> tuple[Tenso
     if count:
         table, *weights = _parameters(field)
         networks = join(weights, _kind(x.device))
-        forward_kernels.field_forward[(triton.cdiv(count, _BLOCK),)](
+        forward_kernels.field_forward[(triton.cdiv(count, _POINTS_BLOCK),)](
             x, x, x, x, scene.entries(table), *scene.grid, *networks, density, colour, x, x, x,
             count, scene.levels, 0, *scene.numbers, 0.0, 0.0,
             points=True, want_colour=want_colour, want_gradient=False, keep=False,
-            lp=scene.padded_levels, hp=networks.padded_hidden, tile_width=0, block=_BLOCK, num_warps=_WARPS,
+            lp=scene.padded_levels, hp=networks.padded_hidden, tile_width=0, block=_POINTS_BLOCK,
+            along=1, num_warps=_POINTS_WARPS,
         )  # fmt: skip
     return density, colour
 
@@ -142,13 +144,14 @@ class _Evaluate(torch.autograd.Function):
             count if keep else 0, 2 * scene.levels, dtype=networks.first.dtype, device=device
         )
         if count:
-            forward_kernels.field_forward[(triton.cdiv(rays, _BLOCK),)](
+            forward_kernels.field_forward[(triton.cdiv(rays, _BLOCK // _ALONG),)](
                 marched.origins, marched.directions, marched.t, marched.first, entries, *scene.grid,
                 *networks, density, colour, gradient, features, live,
                 rays, scene.levels, marched.width, *scene.numbers, marched.length, early_stop,
                 points=False, want_colour=True, want_gradient=want_gradient, keep=keep,
                 lp=scene.padded_levels, hp=networks.padded_hidden,
-                tile_width=_tile_width(marched, _BLOCK, _TILE_WIDTH), block=_BLOCK, num_warps=_WARPS,
+                tile_width=_tile_width(marched, _BLOCK // _ALONG, _TILE_WIDTH), block=_BLOCK, along=_ALONG,
+                num_warps=_WARPS,
             )  # fmt: skip
         ctx.save_for_backward(live, entries, *networks, density, colour, features)
         ctx.scene, ctx.marched, ctx.want_gradient = scene, marched, want_gradient
@@ -170,10 +173,10 @@ class _Evaluate(torch.autograd.Function):
             pull = torch.empty_like(d_features) if ctx.want_gradient else d_features
             rays = (marched.ray, marched.first, live)
             if ctx.want_gradient:
-                backward_kernels.features_along[(triton.cdiv(count, _ALONG_BLOCK),)](
+                backward_kernels.features_along[(triton.cdiv(count, _DERIVED_BLOCK),)](
                     marched.origins, marched.directions, marched.t, *rays, entries, *scene.grid,
                     d_gradient, pull, count, scene.levels, scene.numbers[0], scene.numbers[2],
-                    lp=scene.padded_levels, block=_ALONG_BLOCK, num_warps=_ALONG_WARPS,
+                    lp=scene.padded_levels, block=_DERIVED_BLOCK, num_warps=_DERIVED_WARPS,
                 )  # fmt: skip
             programs = min(triton.cdiv(count, _BACKWARD_BLOCK), _programs(device))
             backward_kernels.networks_backward[(programs,)](

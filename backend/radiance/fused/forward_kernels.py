@@ -3,8 +3,8 @@
 # (what @triton.jit compiles has Triton's types, not Python's)
 """Hash grid and both networks of a field in one kernel; the way back is in backward_kernels.py.
 
-A program has a tile of rays and takes their samples front to back, one of each ray at a time, so that a tile
-ends when no ray of it sees further. For a sample at x, with features f of the grid (L levels of 2, held as
+A program has a tile of rays and takes their samples front to back, `along` of each ray at a time, so that a
+tile ends when no ray of it sees further. For a sample at x, with features f of the grid (L levels of 2, held as
 two matrices: first and second feature of each level), and an h for each of the two networks:
 
     h = relu(f W1)    n = h · w_density    density = m softplus(s n + blob(|x|))    colour = sigmoid(h W2)
@@ -52,6 +52,17 @@ def _store_vector(base_ptr, row, a, b, c, inside):
     tl.store(base_ptr + row * 3 + 2, c, mask=inside)
 
 
+@triton.jit
+def _depths(step, along: tl.constexpr, block: tl.constexpr):
+    """Optical depths of a ray's samples at hand: of those before each, and of all; (block,) both."""
+    if along == 1:
+        return tl.zeros([block], tl.float32), step
+    else:
+        steps = tl.reshape(step, [block // along, along])
+        whole = tl.broadcast_to(tl.sum(steps, 1)[:, None], [block // along, along])
+        return tl.reshape(tl.cumsum(steps, 1), [block]) - step, tl.reshape(whole, [block])
+
+
 @triton.jit(do_not_specialize=["rays"])
 def field_forward(
     origin_ptr, direction_ptr, t_ptr, first_ptr, table_ptr, scale_ptr, geometry_ptr,
@@ -60,14 +71,15 @@ def field_forward(
     rays, levels, width,
     bound, multiplier, sharpness, blob_scale, blob_radius, length, stop,
     points: tl.constexpr, want_colour: tl.constexpr, want_gradient: tl.constexpr, keep: tl.constexpr,
-    lp: tl.constexpr, hp: tl.constexpr, tile_width: tl.constexpr, block: tl.constexpr,
+    lp: tl.constexpr, hp: tl.constexpr, tile_width: tl.constexpr, block: tl.constexpr, along: tl.constexpr,
 ):  # fmt: skip
     """points: the origins are the samples; else a ray has those from first[ray] to first[ray + 1].
 
-    keep: whether features are written down for the way back, (samples, 2 levels).
+    keep: whether features are written down for the way back, (samples, 2 levels). block: samples at a time,
+    of block / along rays.
     """
-    lane = tl.arange(0, block)
-    ray = ray_of(lane, tl.program_id(0), rays, width, tile_width, block)
+    ray = ray_of(tl.arange(0, block) // along, tl.program_id(0), rays, width, tile_width, block // along)
+    ahead = tl.arange(0, block) % along
     known = ray < rays
     ox, oy, oz = load_vector(origin_ptr, ray, known)
     if points:
@@ -87,8 +99,8 @@ def field_forward(
     j = 0
     longest = tl.max(count, 0)
     while j < longest:
-        active = j < count
-        row = first + j
+        active = j + ahead < count
+        row = first + j + ahead
         if points:
             x, y, z = ox, oy, oz
         else:
@@ -129,6 +141,9 @@ def field_forward(
         radius = tl.sqrt(tl.maximum(x * x + y * y + z * z, 1e-12))
         argument = sharpness * column(out, 0) + blob_scale * (1.0 - radius / blob_radius)
         density = tl.where(radius <= bound, multiplier * _softplus(argument), 0.0)
+        before, whole = _depths(tl.where(active, density * length, 0.0), along, block)
+        active &= tl.exp(-depth - before) >= stop
+        depth += whole
         tl.store(out_density_ptr + row, density, mask=active)
         if want_gradient:
             pull = tl.where(h > 0, first_row(w_last), 0.0).to(w_first.dtype)
@@ -142,10 +157,11 @@ def field_forward(
         if want_colour:
             red, green, blue = column(out, 1), column(out, 2), column(out, 3)
             _store_vector(out_colour_ptr, row, sigmoid(red), sigmoid(green), sigmoid(blue), active)
-        live = tl.where(active, j + 1, live)
-        depth += tl.where(active, density * length, 0.0)
+        live = tl.where(active, j + ahead + 1, live)
         count = tl.where(tl.exp(-depth) >= stop, count, 0)
         longest = tl.max(count, 0)
-        j += 1
+        j += along
     if not points:
-        tl.store(live_ptr + ray, live, mask=known)
+        tile: tl.constexpr = block // along
+        ray = ray_of(tl.arange(0, tile), tl.program_id(0), rays, width, tile_width, tile)
+        tl.store(live_ptr + ray, tl.max(tl.reshape(live, [tile, along]), 1), mask=ray < rays)
