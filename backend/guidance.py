@@ -122,6 +122,7 @@ class ScoreDistillation:
             torch.cat([self.context, self.negative_context]),
             torch.cat([camera, camera]),
             views=self.model.config.views,
+            repeated=True,
         )
         eps_text, eps_negative = both.chunk(2)
         return eps_text, eps_negative + self.guidance_scale * (eps_text - eps_negative)

@@ -138,14 +138,17 @@ def _works(model: MultiViewDiffusion, arguments: argparse.Namespace) -> dict[str
 
 def _unet_work(model: MultiViewDiffusion, batch: int, generator: torch.Generator) -> Work:
     device = model.device
-    latents = torch.randn(batch, *model.latent_shape, generator=generator, device=device)
+    # As guidance has it: the same latents and cameras with the prompt and without.
+    latents = torch.randn(batch // 2, *model.latent_shape, generator=generator, device=device).repeat(
+        2, 1, 1, 1
+    )
     context = torch.cat(full_size.contexts(device))
-    camera = torch.randn(batch, 16, generator=generator, device=device)
+    camera = torch.randn(batch // 2, 16, generator=generator, device=device).repeat(2, 1)
     steps = torch.full((batch,), 500, device=device)
 
     def work() -> tuple[Tensor, ...]:
         with torch.no_grad():
-            return (model.predict_noise(latents, steps, context, camera),)
+            return (model.predict_noise(latents, steps, context, camera, repeated=True),)
 
     return work
 

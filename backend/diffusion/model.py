@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from backend.diffusion.attention import CAMERA_NUMBERS, make_multi_view
 from backend.diffusion.config import ModelConfig
 from backend.diffusion.fast.graphs import Graphed
+from backend.diffusion.fast.twins import halves_alike
 from backend.diffusion.schedule import NoiseSchedule
 from backend.diffusion.text import TextEncoder
 from backend.kernel_switch import kernels_allowed
@@ -116,27 +117,37 @@ class MultiViewDiffusion:
             graph.release()
 
     def predict_noise(
-        self, latents: Tensor, timesteps: Tensor, context: Tensor, camera: Tensor | None, views: int = 4
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        context: Tensor,
+        camera: Tensor | None,
+        views: int = 4,
+        repeated: bool = False,
     ) -> Tensor:
         """The noise in noisy latents: eps_theta(x_t; y, c, t).
 
         latents: (B, C, h, w); timesteps: (B,) integers; context: (B, L, D), or fewer rows, each for as many
         neighbours as B has more; camera: (B, 16) conditioning rows, a row of zeros or None meaning that no
         camera embedding is added. views: how many neighbours of the batch self-attention joins; 1 is the
-        plain 2D mode. Returns (B, C, h, w) float32.
-        Raises ValueError when B is not a multiple of `views`, or of the context's rows.
+        plain 2D mode. repeated: the second half of latents, timesteps and camera is the first again, as in
+        classifier-free guidance, so that not all need be computed twice. Returns (B, C, h, w) float32.
+        Raises ValueError when B is not a multiple of `views` (twice that if repeated), or of the context's
+        rows.
         """
         unet = self._need("unet", self.unet)
         batch = latents.shape[0]
-        if batch % views:
-            raise ValueError(f"a batch of {batch} is not made of groups of {views} views")
+        if batch % (2 * views if repeated else views):
+            halves = "two halves of groups" if repeated else "groups"
+            raise ValueError(f"a batch of {batch} is not made of {halves} of {views} views")
         if batch % context.shape[0]:
             raise ValueError(f"a batch of {batch} can't share {context.shape[0]} contexts evenly")
         if camera is None:
             camera = latents.new_zeros(batch, CAMERA_NUMBERS)
         dtype = _type_of(unet)
         run = self._graphs.get("unet", self._run_unet)
-        return run(latents.to(dtype), timesteps, context.to(dtype), camera.to(dtype), key=views).float()
+        inputs = latents.to(dtype), timesteps, context.to(dtype), camera.to(dtype)
+        return run(*inputs, key=(views, repeated)).float()
 
     def encode_images(
         self, images: Tensor, noise: Tensor | None = None, generator: torch.Generator | None = None
@@ -181,17 +192,20 @@ class MultiViewDiffusion:
             self.vae.decoder = self.vae.post_quant_conv = None  # type: ignore[assignment]
 
     def _run_unet(
-        self, latents: Tensor, timesteps: Tensor, context: Tensor, camera: Tensor, key: int
+        self, latents: Tensor, timesteps: Tensor, context: Tensor, camera: Tensor, key: tuple[int, bool]
     ) -> Tensor:
-        """The bare network; key: views."""
-        (eps,) = self._need("unet", self.unet)(
-            latents,
-            timesteps,
-            encoder_hidden_states=context,
-            class_labels=camera,
-            cross_attention_kwargs={"views": key},
-            return_dict=False,
-        )
+        """The bare network; key: views, and whether the second half repeats the first."""
+        views, repeated = key
+        unet = self._need("unet", self.unet)
+        with halves_alike(unet, repeated):
+            (eps,) = unet(
+                latents,
+                timesteps,
+                encoder_hidden_states=context,
+                class_labels=camera,
+                cross_attention_kwargs={"views": views},
+                return_dict=False,
+            )
         return eps
 
     def _run_vae(self, pixels: Tensor, key: None = None) -> Tensor:

@@ -71,7 +71,8 @@ class Sampler:
         held = min(self.steps - 1, math.ceil(BACKGROUND_SHARE * self.steps)) if background is not None else 0
         for done, sigma in enumerate(scheduler.sigmas.tolist()[:-1]):
             t = times[done].expand(len(both_cameras))
-            both = model.predict_noise(torch.cat([latents, latents]), t, both_contexts, both_cameras, views)
+            twice = torch.cat([latents, latents])
+            both = model.predict_noise(twice, t, both_contexts, both_cameras, views, repeated=True)
             start = self._start(latents, both, sigma, views)
             if background is not None and done < held:
                 start = _with_rim(start, background, views)

@@ -56,7 +56,7 @@ class FakeModel:
     def encode_images(self, images, noise=None):
         return images[..., :1].permute(0, 3, 1, 2) + noise
 
-    def predict_noise(self, latents, timesteps, context, camera, views):
+    def predict_noise(self, latents, timesteps, context, camera, views, repeated=False):
         self.calls.append((latents, timesteps, context, camera, views))
         rows = context.reshape(-1, 1, 1, 1).repeat_interleave(len(latents) // len(context), 0)
         return rows.expand_as(latents)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from backend.diffusion.fast.blocks import Replacement
 from backend.diffusion.fast.joined import Joined, Shared
 from backend.diffusion.fast.operations import add, add_layer_norm, add_product, fork_norm, geglu, layer_norm
+from backend.diffusion.fast.twins import Twins
 
 _WIDEST_FLASH = 256
 """Wider heads have no fast fused kernel; their gradient is faster as four matrix products."""
@@ -55,6 +56,7 @@ class FusedTransformer(Replacement):
         self._cross = [Joined((b.attn2.to_k, b.attn2.to_v)) for b in stock.transformer_blocks]
         self._shared: Shared | None = None
         self._first = 0
+        self.twins = Twins()
 
     @property
     def shares(self) -> bool:
@@ -77,13 +79,15 @@ class FusedTransformer(Replacement):
         B' may divide B: each context then belongs to B / B' neighbours.
         """
         views = (cross_attention_kwargs or {}).get("views", 1)
-        groups, contexts = hidden_states.shape[0] // views, encoder_hidden_states.shape[0]
-        y, x = fork_norm(hidden_states, self.norm, act=False)
+        contexts = encoder_hidden_states.shape[0]
+        y, x = fork_norm(self.twins.one(hidden_states), self.norm, act=False)
         tokens = F.linear(_tokens(y), self.proj_in.weight.flatten(1), self.proj_in.bias)
         for number, (block, own) in enumerate(zip(self.transformer_blocks, self._self, strict=True)):
             ending = block.ff.net[2]
-            mixed = _attend(block.attn1, own(layer_norm(tokens, block.norm1)), groups)
+            mixed = _attend(block.attn1, own(layer_norm(tokens, block.norm1)), tokens.shape[0] // views)
             tokens, y = add_layer_norm(tokens, mixed, block.attn1.to_out[0].bias, block.norm2)
+            if tokens.shape[0] < hidden_states.shape[0]:
+                tokens, y, x = self.twins.both(tokens), self.twins.both(y), hidden_states
             parts = (block.attn2.to_q(y), *self._seen(encoder_hidden_states, number))
             mixed = _attend(block.attn2, parts, contexts)
             # The last layer's bias rides along here, its product is added by the product itself.

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backend.diffusion.fast.joined import Shared
-from backend.diffusion.fast.operations import add, conv, fork_norm, norm, upsample
+from backend.diffusion.fast.operations import add, conv, conv_bias, fork_norm, norm, upsample
+from backend.diffusion.fast.twins import Twins
 
 
 class Replacement(nn.Module):
@@ -45,7 +46,7 @@ class FusedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C', h', w')."""
-        return add(conv(x, self.weight, self.stride, self.padding), self.bias)  # type: ignore[arg-type]
+        return conv_bias(x, self.weight, self.bias, self.stride, self.padding)  # type: ignore[arg-type]
 
 
 class FusedResnet(Replacement):
@@ -64,6 +65,7 @@ class FusedResnet(Replacement):
         self.conv_shortcut, self.time_emb_proj = stock.conv_shortcut, stock.time_emb_proj
         self._shared: Shared | None = None
         self._number = 0
+        self.twins = Twins()
 
     @property
     def shares(self) -> bool:
@@ -76,20 +78,20 @@ class FusedResnet(Replacement):
 
     def forward(self, input_tensor: Tensor, temb: Tensor | None = None) -> Tensor:
         """input_tensor: (B, C, h, w); temb: (B, E)."""
-        h, x = fork_norm(input_tensor, self.norm1, act=True)
+        h, x = fork_norm(self.twins.one(input_tensor), self.norm1, act=True)
         h = _plain(self.conv1, h)
         bias = _bias(self.conv1)[None]
         if temb is not None and self._shared is not None:
-            bias = self._shared(temb)[self._number]
+            bias = self.twins.one(self._shared(temb)[self._number])
         elif temb is not None and self.time_emb_proj is not None:
-            bias = self.time_emb_proj(F.silu(temb)) + bias
+            bias = self.time_emb_proj(F.silu(self.twins.one(temb))) + bias
         h = _plain(self.conv2, norm(h, self.norm2, act=True, bias=bias))
         ending = _bias(self.conv2)
         if self.conv_shortcut is not None:
             x = _plain(self.conv_shortcut, x)
             if self.conv_shortcut.bias is not None:
                 ending = ending + self.conv_shortcut.bias
-        return add(h, ending, x)
+        return self.twins.both(add(h, ending, x))
 
 
 class FusedDownsample(Replacement):

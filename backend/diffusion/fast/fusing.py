@@ -12,6 +12,7 @@ from backend.diffusion.attention import JoinedAttention
 from backend.diffusion.fast.attention import FusedMapAttention, FusedTransformer
 from backend.diffusion.fast.blocks import FusedConv, FusedDownsample, FusedNorm, FusedResnet, FusedUpsample
 from backend.diffusion.fast.sharing import share
+from backend.diffusion.fast.twins import find_twins
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,20 @@ def fuse(network: nn.Module) -> int:
                 setattr(parent, name, fused)
                 count += 1
     share(network)
+    _pair(network)
     return count
+
+
+def _pair(network: Any) -> None:
+    """The first blocks of a UNet, up to the first look at the prompt."""
+    twins = find_twins(network)
+    if twins is None:
+        return
+    first = network.down_blocks[0]
+    resnet, attention = first.resnets[0], first.attentions[0]
+    # Both or none: between them nothing else is done.
+    if isinstance(resnet, FusedResnet) and isinstance(attention, FusedTransformer):
+        resnet.twins = attention.twins = twins
 
 
 def _fused(stock: nn.Module) -> nn.Module | None:

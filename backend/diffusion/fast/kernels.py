@@ -15,75 +15,62 @@ import triton.language as tl
 
 
 @triton.jit
+def gate(z):
+    """Sigmoid without a division, which takes more instructions than all the rest of a norm."""
+    root = tl.rsqrt(1.0 + tl.exp(-z))
+    return root * root
+
+
+@triton.jit
 def _slope(z, act: tl.constexpr):
     """Derivative of SiLU, or 1."""
     if act:
-        gate = tl.sigmoid(z)
-        return gate * (1.0 + z * (1.0 - gate))
+        open = gate(z)
+        return open * (1.0 + z * (1.0 - open))
     else:
         return tl.full(z.shape, 1.0, tl.float32)
 
 
 @triton.jit
-def _rows(ptr, row, end, channels, channel, there):
-    """Pixels of a sample, zeros from `end` on."""
-    mask = (row < end)[:, None] & there[None, :]
-    return tl.load(ptr + row[:, None] * channels + channel[None, :], mask=mask, other=0.0)
-
-
-@triton.jit
-def _both(x, dy, a, s, act: tl.constexpr):
-    """dz and dz x."""
-    x = x.to(tl.float32)
-    dz = dy.to(tl.float32) * _slope(a[None, :] * x + s[None, :], act)
-    return dz, dz * x
+def store_sums(partial_ptr, first, second, channel, there, channels, splits):
+    """Two sums of this program's split, sample and channels: partial is (B, splits, 2, C)."""
+    place = (tl.program_id(2) * splits + tl.program_id(0)) * 2 * channels + channel
+    tl.store(partial_ptr + place, first, mask=there)
+    tl.store(partial_ptr + place + channels, second, mask=there)
 
 
 @triton.jit
 def sums_kernel(
     x_ptr, dy_ptr, factors_ptr, partial_ptr, pixels, channels, splits, per_split,
-    act: tl.constexpr, back: tl.constexpr, rows: tl.constexpr, wide: tl.constexpr,
+    act: tl.constexpr, back: tl.constexpr, rows: tl.constexpr, wide: tl.constexpr, stages: tl.constexpr,
 ):  # fmt: skip
-    """Per split, sums over pixels: of x and x², or (back) of dz and dz x. partial: (B, splits, 2, C).
-
-    per_split is a multiple of 4 rows. Loads stand together, so that many are under way at a time.
-    """
-    split, sample = tl.program_id(0), tl.program_id(2)
+    """Per split, sums over pixels: of x and x², or (back) of dz and dz x. per_split: a multiple of rows."""
+    sample = tl.program_id(2)
     channel = tl.program_id(1) * wide + tl.arange(0, wide)
     there = channel < channels
     first = tl.zeros([rows, wide], tl.float32)
     second = tl.zeros([rows, wide], tl.float32)
-    start = split * per_split
+    start = tl.program_id(0) * per_split
     end = tl.minimum(start + per_split, pixels)
     x_ptr += sample.to(tl.int64) * pixels * channels
     dy_ptr += sample.to(tl.int64) * pixels * channels
-    row = start + tl.arange(0, rows)
     if back:
-        a = tl.load(factors_ptr + sample * 2 * channels + channel, mask=there, other=0.0)
-        s = tl.load(factors_ptr + (sample * 2 + 1) * channels + channel, mask=there, other=0.0)
-        for _ in range(start, end, 2 * rows):
-            x0 = _rows(x_ptr, row, end, channels, channel, there)
-            x1 = _rows(x_ptr, row + rows, end, channels, channel, there)
-            dy0 = _rows(dy_ptr, row, end, channels, channel, there)
-            dy1 = _rows(dy_ptr, row + rows, end, channels, channel, there)
-            dz0, along0 = _both(x0, dy0, a, s, act)
-            dz1, along1 = _both(x1, dy1, a, s, act)
-            first += dz0 + dz1
-            second += along0 + along1
-            row += 2 * rows
-    else:
-        for _ in range(start, end, 4 * rows):
-            x0 = _rows(x_ptr, row, end, channels, channel, there)
-            x1 = _rows(x_ptr, row + rows, end, channels, channel, there)
-            x2 = _rows(x_ptr, row + 2 * rows, end, channels, channel, there)
-            x3 = _rows(x_ptr, row + 3 * rows, end, channels, channel, there)
-            z0, z1, z2, z3 = x0.to(tl.float32), x1.to(tl.float32), x2.to(tl.float32), x3.to(tl.float32)
-            first += (z0 + z1) + (z2 + z3)
-            second += (z0 * z0 + z1 * z1) + (z2 * z2 + z3 * z3)
-            row += 4 * rows
-    place = (sample * splits + split) * 2 * channels + channel
-    tl.store(partial_ptr + place, tl.sum(first, 0), mask=there)
-    tl.store(partial_ptr + place + channels, tl.sum(second, 0), mask=there)
+        a = tl.load(factors_ptr + sample * 2 * channels + channel, mask=there, other=0.0)[None, :]
+        s = tl.load(factors_ptr + (sample * 2 + 1) * channels + channel, mask=there, other=0.0)[None, :]
+    for at in tl.range(start, end, rows, num_stages=stages):
+        row = at + tl.arange(0, rows)
+        mask = (row < end)[:, None] & there[None, :]
+        place = row[:, None] * channels + channel[None, :]
+        x = tl.load(x_ptr + place, mask=mask, other=0.0).to(tl.float32)
+        if back:
+            dy = tl.load(dy_ptr + place, mask=mask, other=0.0).to(tl.float32)
+            dz = dy * _slope(a * x + s, act)
+            first += dz
+            second += dz * x
+        else:
+            first += x
+            second += x * x
+    store_sums(partial_ptr, tl.sum(first, 0), tl.sum(second, 0), channel, there, channels, splits)
 
 
 @triton.jit
@@ -161,7 +148,7 @@ def whole_kernel(
     shift = tl.load(shift_ptr + channel, mask=mine, other=0.0).to(tl.float32)
     z = a[None, :] * x + shift[None, :]
     if act:
-        z = z * tl.sigmoid(z)
+        z = z * gate(z)
     tl.store(y_ptr + place, z, mask=mask)
     tl.store(factors_ptr + sample * 2 * channels + channel, a, mask=mine)
     tl.store(factors_ptr + (sample * 2 + 1) * channels + channel, (bias - mean) * a + shift, mask=mine)
@@ -210,7 +197,7 @@ def apply_kernel(
     place = sample.to(tl.int64) * pixels * channels + row[:, None] * channels + channel[None, :]
     z = a[None, :] * tl.load(x_ptr + place, mask=mask, other=0.0).to(tl.float32) + s[None, :]
     if act:
-        z = z * tl.sigmoid(z)
+        z = z * gate(z)
     tl.store(y_ptr + place, z, mask=mask)
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backend.diffusion.fast.sums import sums_of, with_sums
 from backend.diffusion.fast.trial import triton_serves
 
 
@@ -24,6 +25,7 @@ class _Norm(torch.autograd.Function):
     def forward(
         ctx: Any,
         x: Tensor,
+        sums: Tensor | None,
         bias: Tensor | None,
         groups: int,
         weight: Tensor,
@@ -34,7 +36,7 @@ class _Norm(torch.autograd.Function):
         from backend.diffusion.fast import launching
 
         ctx.set_materialize_grads(False)
-        y, factors, moments = launching.normalize(x, bias, groups, weight, shift, eps, act)
+        y, factors, moments = launching.normalize(x, bias, groups, weight, shift, eps, act, partial=sums)
         ctx.save_for_backward(x, bias, weight, factors, moments)
         ctx.act = act
         return y, x.view_as(x)
@@ -50,15 +52,22 @@ class _Norm(torch.autograd.Function):
             x, bias, weight, factors, moments = ctx.saved_tensors
             along = None if beside is None else dense(beside)
             dx = launching.normalize_back(x, dense(dy), along, bias, weight, factors, moments, ctx.act)
-        return dx, None, None, None, None, None, None
+        return dx, None, None, None, None, None, None, None
 
 
 class _Add(torch.autograd.Function):
+    """h + bias (+ x), and its sums, empty where they would not pay."""
+
     @staticmethod
-    def forward(ctx: Any, h: Tensor, bias: Tensor, x: Tensor | None) -> Tensor:
+    def forward(ctx: Any, h: Tensor, bias: Tensor, x: Tensor | None) -> tuple[Tensor, Tensor]:
         from backend.diffusion.fast import launching
 
-        return launching.add_bias(h, bias, x)
+        if launching.sums_pay(h):
+            y, sums = launching.add_bias_and_sum(h, bias, x)
+        else:
+            y, sums = launching.add_bias(h, bias, x), h.new_empty(0)
+        ctx.mark_non_differentiable(sums)
+        return y, sums
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -80,23 +89,49 @@ class _Conv(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (weight,) = ctx.saved_tensors
-        shape, stride, padding = ctx.geometry
-        # Only the input's shape and layout are read; one of another layout would be copied, whole maps.
-        like = torch.empty(shape, dtype=weight.dtype, device=weight.device, memory_format=torch.channels_last)
-        dx = torch.ops.aten.convolution_backward(
-            dense(gradients[0]),
-            like,
-            weight,
-            None,
-            stride,
-            padding,
-            (1, 1),
-            False,
-            (0, 0),
-            1,
-            (True, False, False),
-        )[0]
-        return dx, None, None, None
+        return _pull_conv(gradients[0], weight, *ctx.geometry), None, None, None
+
+
+class _FirstConv(torch.autograd.Function):
+    """The same of few channels by a kernel, with bias; and its sums."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        from backend.diffusion.fast import launching
+
+        ctx.save_for_backward(weight)
+        ctx.shape = x.shape
+        y, sums = launching.first_conv(x, weight, bias)
+        ctx.mark_non_differentiable(sums)
+        return y, sums
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (weight,) = ctx.saved_tensors
+        return _pull_conv(gradients[0], weight, ctx.shape, (1, 1), (1, 1)), None, None
+
+
+def _pull_conv(
+    dy: Tensor, weight: Tensor, shape: torch.Size, stride: tuple[int, int], padding: tuple[int, int]
+) -> Tensor:
+    """A convolution's gradient for its input, which had that shape."""
+    # Only the input's shape and layout are read; one of another layout would be copied, whole maps.
+    like = torch.empty(shape, dtype=weight.dtype, device=weight.device, memory_format=torch.channels_last)
+    dx: Tensor = torch.ops.aten.convolution_backward(
+        dense(dy),
+        like,
+        weight,
+        None,
+        stride,
+        padding,
+        (1, 1),
+        False,
+        (0, 0),
+        1,
+        (True, False, False),
+    )[0]
+    return dx
 
 
 def norm(x: Tensor, module: nn.GroupNorm, act: bool, bias: Tensor | None = None) -> Tensor:
@@ -110,7 +145,8 @@ def fork_norm(
     """`norm`, and x again: a residual branch that starts from that one costs no pass of its own."""
     if triton_serves(x):
         x = dense(x)
-        return _Norm.apply(x, bias, module.num_groups, module.weight, module.bias, module.eps, act)
+        given = module.num_groups, module.weight, module.bias, module.eps, act
+        return _Norm.apply(x, sums_of(x), bias, *given)
     moved = x if bias is None else x + bias[:, :, None, None]
     y = F.group_norm(moved, module.num_groups, module.weight, module.bias, module.eps)
     return (F.silu(y) if act else y), x
@@ -121,7 +157,8 @@ def add(h: Tensor, bias: Tensor | None, x: Tensor | None = None) -> Tensor:
     if bias is None:
         return h if x is None else h + x
     if triton_serves(h):
-        return _Add.apply(dense(h), bias, None if x is None else dense(x))
+        y, sums = _Add.apply(dense(h), bias, None if x is None else dense(x))
+        return with_sums(y, sums) if sums.numel() else y
     y = h + bias[:, None, None]
     return y if x is None else y + x
 
@@ -131,6 +168,22 @@ def conv(x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int,
     if torch.is_grad_enabled() and x.requires_grad:
         return _Conv.apply(x, weight, stride, padding)
     return F.conv2d(x, weight, None, stride, padding)
+
+
+def conv_bias(
+    x: Tensor, weight: Tensor, bias: Tensor, stride: tuple[int, int], padding: tuple[int, int]
+) -> Tensor:
+    """A convolution with bias, as networks begin and end with."""
+    if triton_serves(x) and _suits_first_conv(weight, stride, padding):
+        y, sums = _FirstConv.apply(dense(x), dense(weight), bias)
+        return with_sums(y, sums)
+    return add(conv(x, weight, stride, padding), bias)
+
+
+def _suits_first_conv(weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]) -> bool:
+    from backend.diffusion.fast import launching
+
+    return launching.suits_first_conv(weight, stride, padding)
 
 
 def upsample(x: Tensor) -> Tensor:

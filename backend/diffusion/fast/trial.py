@@ -50,7 +50,7 @@ def _agrees(device: int, dtype: torch.dtype) -> bool:
 
 
 def errors(device: torch.device, dtype: torch.dtype) -> list[Tensor]:
-    """Relative errors of the kernels: norm, its gradient, bias and residual, upsampling; those for tokens."""
+    """Relative errors: norm, its gradient, bias and residual, upsampling, convolution; kernels for tokens."""
     from backend.diffusion.fast import launching
 
     generator = torch.Generator().manual_seed(0)
@@ -78,9 +78,21 @@ def errors(device: torch.device, dtype: torch.dtype) -> list[Tensor]:
         found.append(
             _error(launching.add_bias(x, shift, dy), x.float() + shift.float()[:, None, None] + dy.float())
         )
+        y, sums = launching.add_bias_and_sum(x, shift, dy)
+        found += [_error(y, x.float() + shift.float()[:, None, None] + dy.float()), _sum_error(sums, y)]
         larger = F.interpolate(x.float(), scale_factor=2.0, mode="nearest")
         found.append(_error(launching.upsample(x), larger))
+    x, weight = map_(3), random(64, 3, 3, 3).contiguous(memory_format=torch.channels_last)
+    y, sums = launching.first_conv(x, weight, random(64).zero_())
+    # In double precision: of float32, PyTorch's own may have no more digits than TensorFloat-32.
+    found += [_error(y, F.conv2d(x.double(), weight.double(), padding=1)), _sum_error(sums, y)]
     return [*found, *_token_errors(random)]
+
+
+def _sum_error(sums: Tensor, y: Tensor) -> Tensor:
+    """Of the sums of a map and of its squares."""
+    y = y.float().flatten(2)
+    return _error(sums.sum(1), torch.stack((y.sum(-1), y.square().sum(-1)), 1))
 
 
 def _token_errors(random: Callable[..., Tensor]) -> list[Tensor]:

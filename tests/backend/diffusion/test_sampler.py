@@ -31,7 +31,9 @@ def model_of(predict: Callable[[Tensor, Tensor], Tensor]) -> Any:
     """A model for the sampler: predict(latents, alpha_bar (B, 1, 1, 1)) is its noise, prompts are factors."""
     schedule = NoiseSchedule()
 
-    def predict_noise(latents: Tensor, t: Tensor, context: Tensor, camera: Tensor, views: int) -> Tensor:
+    def predict_noise(
+        latents: Tensor, t: Tensor, context: Tensor, camera: Tensor, views: int, repeated: bool = False
+    ) -> Tensor:
         assert (views, len(camera)) == (4, len(latents))
         alpha = schedule.alphas_cumprod[t].view(-1, 1, 1, 1)
         return context.view(-1, 1, 1, 1) * predict(latents, alpha)

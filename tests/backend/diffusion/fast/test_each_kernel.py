@@ -123,6 +123,56 @@ def test_bias_and_residual(dtype: torch.dtype, channels: int) -> None:
     assert found.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize(("channels", "height", "width"), [(40, 5, 7), (128, 24, 16)])
+def test_sums_made_by_the_way(dtype: torch.dtype, channels: int, height: int, width: int) -> None:
+    from backend.diffusion.fast import launching
+
+    h, x = (random(dtype, 2, channels, height, width, seed=seed) for seed in range(2))
+    bias = random(dtype, channels, seed=2)
+    for beside in (None, x):
+        found, partial = launching.add_bias_and_sum(h, bias, beside)
+        assert torch.equal(found, launching.add_bias(h, bias, beside))
+        assert found.is_contiguous(memory_format=torch.channels_last)
+        assert close(partial.sum(1), _sums(found), torch.float32)
+
+
+@pytest.mark.parametrize("few", [3, 4])
+@pytest.mark.parametrize(("channels", "height", "width"), [(40, 5, 7), (320, 8, 8), (128, 24, 16)])
+def test_convolution_of_few_channels(
+    dtype: torch.dtype, few: int, channels: int, height: int, width: int
+) -> None:
+    from backend.diffusion.fast import launching
+
+    if not CUDA and dtype == torch.bfloat16:
+        pytest.skip("Triton's interpreter can't multiply matrices of bfloat16")
+    x, weight = random(dtype, 2, few, height, width), random(dtype, channels, few, 3, 3, seed=1)
+    bias = random(dtype, channels, seed=2)
+    found, partial = launching.first_conv(x, weight, bias)
+    wanted = F.conv2d(x.double(), weight.double(), bias.double(), padding=1).float()
+    assert close(found, wanted, dtype)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert close(partial.sum(1), _sums(found), torch.float32)
+
+
+def test_norm_by_sums_that_are_known(dtype: torch.dtype) -> None:
+    from backend.diffusion.fast import launching
+
+    h, bias = random(dtype, 2, 64, 24, 16), random(dtype, 64, seed=1)
+    weight, shift = random(dtype, 64, seed=2), random(dtype, 64, seed=3)
+    x, partial = launching.add_bias_and_sum(h, bias, None)
+    known = launching.normalize(x, None, 32, weight, shift, 1e-5, True, False, partial)
+    wanted = F.silu(F.group_norm(x.float(), 32, weight.float(), shift.float(), 1e-5))
+    assert close(known[0], wanted, dtype)
+    # They are read, not made anew.
+    other = launching.normalize(x, None, 32, weight, shift, 1e-5, True, False, partial * 2)
+    assert not close(other[0], wanted, dtype)
+
+
+def _sums(x: Tensor) -> Tensor:
+    x = x.double().flatten(2)
+    return torch.stack((x.sum(-1), x.square().sum(-1)), 1).float()
+
+
 @pytest.mark.parametrize("channels", [40, 128])
 def test_upsampling(dtype: torch.dtype, channels: int) -> None:
     from backend.diffusion.fast import launching
