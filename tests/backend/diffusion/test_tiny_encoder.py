@@ -130,3 +130,14 @@ def test_a_model_without_one_says_where_it_belongs(copy: Path) -> None:
         entry.require_tiny_encoder(0.5)
     taesd(copy)
     entry.require_tiny_encoder(0.5)
+
+
+def test_the_shipped_one_says_nearly_what_the_models_own_encoder_says() -> None:
+    from backend.training.made_images import soft_shapes
+    from backend.training.tiny_encoder import agreement
+
+    model = load("small", parts=("vae_encoder", "tiny_vae"))
+    shapes = soft_shapes(32, 64, "cpu", torch.Generator().manual_seed(9)).permute(0, 2, 3, 1)
+    assert agreement(model, shapes)["explained"] > 0.97
+    (file,) = (SMALL / "tiny_vae").glob("*.safetensors")
+    assert file.stat().st_size < 300_000
