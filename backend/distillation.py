@@ -25,6 +25,7 @@ from backend.radiance.pictures import Pictures
 from backend.radiance.rendered import Rendered
 from backend.radiance.shading import draw_light
 from backend.recipe import (
+    encodes_tiny,
     kind_of_normals,
     make_background,
     make_field,
@@ -105,6 +106,7 @@ class Distillation:
             self._insist(self._step)
             self.leash.step()
             self.step_number += 1
+            self._drop_tiny_encoder()
             if self.done:
                 self.guidance.model.release_graphs()
 
@@ -121,6 +123,7 @@ class Distillation:
         self.ahead.catch_up()
         # What it started from is behind it.
         self.guidance.model.drop_image_decoder()
+        self._drop_tiny_encoder()
         return True
 
     def _insist(self, work: Callable[[], None]) -> None:
@@ -143,13 +146,19 @@ class Distillation:
             pictures.march(self.chunk)
         self.ahead.hand_over((views.c2w, noise_step, *pictures.tensors))
         background = self.background(pictures.directions, generator)
+        tiny = encodes_tiny(self.numbers, self.step_number)
         self.optimizer.zero_grad(set_to_none=True)
 
         def look(images: Tensor) -> Tensor:
-            return self.guidance(images, views.c2w, noise_step, generator=generator).loss
+            return self.guidance(images, views.c2w, noise_step, generator=generator, tiny=tiny).loss
 
         pictures.backward(look, self._regularisers, background, self.chunk)
         self._move()
+
+    def _drop_tiny_encoder(self) -> None:
+        """Lets it go, and what its graph holds, once the last step that wanted it was taken."""
+        if self.numbers.tiny_encoder_until and not encodes_tiny(self.numbers, self.step_number):
+            self.guidance.model.drop_tiny_encoder()
 
     def _pictures(self, views: Views, size: int, generator: torch.Generator, dice: random.Random) -> Pictures:
         """The pictures of a step, before any is rendered."""

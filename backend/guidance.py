@@ -73,15 +73,17 @@ class ScoreDistillation:
         noise: Tensor | None = None,
         vae_noise: Tensor | None = None,
         generator: torch.Generator | None = None,
+        tiny: bool = False,
     ) -> Guidance:
         """One step of guidance for rendered images.
 
         images: (B, H, W, 3) in 0..1, of any size, views of an object neighbours; c2w: (B, 4, 4) in world
         units (only read); t: one integer step for the whole batch, () or (1,). noise, vae_noise:
         (B, C, h, w) standard normal, else drawn with `generator` (on the images' device), vae_noise first.
+        tiny: whether the small image encoder reads the images; it has no use for vae_noise.
         Raises ValueError when B is not a multiple of the model's views.
         """
-        latents = self.encode(images, vae_noise, generator)
+        latents = self.encode(images, vae_noise, generator, tiny)
         if noise is None:
             noise = _normal_like(latents, generator)
         steps = torch.as_tensor(t, device=latents.device).reshape(1).expand(latents.shape[0])
@@ -98,9 +100,16 @@ class ScoreDistillation:
         return Guidance(loss, latents, target)
 
     def encode(
-        self, images: Tensor, vae_noise: Tensor | None = None, generator: torch.Generator | None = None
+        self,
+        images: Tensor,
+        vae_noise: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        tiny: bool = False,
     ) -> Tensor:
-        """Images (B, H, W, 3), resized to what the model was trained on, as sampled latents (B, C, h, w)."""
+        """Images (B, H, W, 3), resized to what the model was trained on, as latents (B, C, h, w).
+
+        They are sampled, or with `tiny` those of the small encoder.
+        """
         side = self.model.config.image_size
         if tuple(images.shape[1:3]) != (side, side):
             pixels = images.permute(0, 3, 1, 2)
@@ -111,6 +120,9 @@ class ScoreDistillation:
             vae_noise = torch.randn(
                 (images.shape[0], channels, height, width), generator=generator, device=images.device
             )
+        if tiny:
+            # Drawn all the same: whatever is random after it stays what it is without the small encoder.
+            return self.model.encode_images_tiny(images)
         return self.model.encode_images(images, noise=vae_noise)
 
     def guided_noise(self, noisy: Tensor, steps: Tensor, c2w: Tensor) -> tuple[Tensor, Tensor]:

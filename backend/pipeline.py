@@ -114,8 +114,10 @@ def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, str, 
     make_current(device)
     name = pick_model(settings.model, device.type)
     folder = resolve(name)
-    config = entry(name, folder).config
+    found = entry(name, folder)
+    config = found.config
     asked = settings.resolve(config.image_size)
+    found.require_tiny_encoder(asked.tiny_encoder_until)
     dtype = pick_dtype(device, config.image_size, settings.precision)
     fit = plan(folder, config.image_size, asked, device, dtype)
     notes = tuple(fit.sentences)
@@ -125,7 +127,9 @@ def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, str, 
         log.warning("%s", sentence)
     pace("load", message=f"Loading the model {config.name}")
     # Only a start from sampled views needs the image decoder.
-    parts = ("unet", "vae" if fit.numbers.start == "views" else "vae_encoder", "text")
+    parts = ["unet", "vae" if fit.numbers.start == "views" else "vae_encoder", "text"]
+    if fit.numbers.tiny_encoder_until:
+        parts.append("tiny_vae")
     unet_dtype = pick_unet_dtype(device, dtype, settings.precision)
     model: MultiViewDiffusion = load(name, device, dtype, parts, unet_dtype)
     negative = config.negative_prompt if settings.negative_prompt is None else settings.negative_prompt

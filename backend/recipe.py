@@ -34,6 +34,11 @@ def stage_at(numbers: Numbers, step: int) -> Stage:
     return Stage(numbers.refine_views_per_step, numbers.refine_render_size)
 
 
+def encodes_tiny(numbers: Numbers, step: int) -> bool:
+    """Whether the small image encoder reads the pictures of optimisation step `step` (counted from 0)."""
+    return step < numbers.tiny_encoder_until * numbers.steps
+
+
 def rate_factor(numbers: Numbers, step: int) -> float:
     """Share of the learning rates at a step: a linear warm-up, and a linear fall to a tenth at the end."""
     warm = min(1.0, (step + 1) / max(1, numbers.warmup))

@@ -46,7 +46,7 @@ KNOWN: tuple[Model, ...] = (
         "small",
         "Small (64 pixels)",
         "Toy objects from a list of words. Ships with the program and runs on any computer.",
-        about_bytes=15_100_000,
+        about_bytes=15_300_000,
         licence="GPL-3.0-or-later",
         licence_url="https://www.gnu.org/licenses/gpl-3.0.html",
         installed=True,

@@ -91,13 +91,15 @@ def run(args: argparse.Namespace) -> int:
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
     """The settings all prompts share, checked once before anything starts."""
     from backend.commands.option_names import options_named
-    from backend.diffusion.registry import resolve
+    from backend.diffusion.registry import entry, resolve
     from backend.settings import GenerateSettings
 
     values = {name: getattr(args, name) for name in ("model", "seed", "device")} | recipe_values(args)
     with options_named(GenerateSettings.model_fields):
-        GenerateSettings.from_values({**values, "prompt": "a red mug"})
-    resolve(values["model"])
+        settings = GenerateSettings.from_values({**values, "prompt": "a red mug"})
+    folder = resolve(values["model"])
+    model = entry(folder.name, folder)
+    model.require_tiny_encoder(settings.resolve(model.config.image_size).tiny_encoder_until)
     return values
 
 

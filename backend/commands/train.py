@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backend.commands import train_tiny_encoder
 from backend.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def add_parser(subparsers: "Subparsers[argparse.ArgumentParser]") -> None:
     parser = subparsers.add_parser(
         "train",
         help="train a multi-view model on rendered datasets",
-        description="Trains a small multi-view diffusion model on dataset folders rendered in Blender.",
+        description="Trains a small multi-view diffusion model on dataset folders rendered in Blender,"
+        " and a small image encoder on what such a model draws.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -46,12 +48,19 @@ def add_parser(subparsers: "Subparsers[argparse.ArgumentParser]") -> None:
     multiview = actions.add_parser("multiview", help="then: UNet and text encoder")
     _add_common(multiview, batch=128, learning_rate=6e-4)
     _add_multiview(multiview)
+    train_tiny_encoder.add_parser(actions)
     _add_sample(actions.add_parser("sample", help="look: four views of each prompt on one sheet"))
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Does what was asked for; returns the exit code."""
-    {"autoencoder": _autoencoder, "multiview": _multiview, "sample": _sample}[arguments.action](arguments)
+    actions = {
+        "autoencoder": _autoencoder,
+        "multiview": _multiview,
+        "tiny-encoder": _tiny_encoder,
+        "sample": _sample,
+    }
+    actions[arguments.action](arguments)
     return 0
 
 
@@ -210,6 +219,10 @@ def _multiview(arguments: argparse.Namespace) -> None:
     )
     record = train_multiview(_run_options(arguments), options, arguments.autoencoder, arguments.name)
     _tell(arguments.out, record)
+
+
+def _tiny_encoder(arguments: argparse.Namespace) -> None:
+    _tell(arguments.out, train_tiny_encoder.run(arguments))
 
 
 def _tell(out: Path, record: dict) -> None:

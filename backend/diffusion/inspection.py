@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backend.diffusion.places import PLACES, part_folder, weights_file
+from backend.diffusion.places import part_folder, weights_file
 from backend.errors import UserError
 
 _LONGEST_HEADER = 100_000_000
@@ -58,9 +58,10 @@ def parts(folder: Path) -> list[Part]:
 def require_whole(folder: Path) -> None:
     """Raises UserError naming the first file of a model's parts that is missing, cut off or broken.
 
-    Quick: of weights only the headers are read. Of a folder that has no part at all none is asked for.
+    Quick: of weights only the headers are read. Of a folder that has no part at all none is asked for, and
+    nobody asks for the small image encoder before it is wanted.
     """
-    there = [part for part in PLACES if part_folder(folder, part).is_dir()]
+    there = [part for part in _SETTINGS if part_folder(folder, part).is_dir()]
     with remedied():
         for part in dict.fromkeys([*_NEEDED, *there] if there else []):
             config = part_folder(folder, part) / "config.json"

@@ -20,6 +20,7 @@ from backend.kernel_switch import kernels_allowed
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 Part = TypeVar("Part")
@@ -42,18 +43,20 @@ class MultiViewDiffusion:
         unet: UNet2DConditionModel | None = None,
         vae: AutoencoderKL | None = None,
         text: TextEncoder | None = None,
+        tiny_vae: AutoencoderTiny | None = None,
     ) -> None:
         self.config = config
         self.unet = None if unet is None else make_multi_view(unet)
         self.vae = vae
         self.text = text
+        self.tiny_vae = tiny_vae
         self.schedule = NoiseSchedule(config.schedule, self.device)
         self._graphs: dict[str, Graphed] = {}
 
     @property
     def parts(self) -> dict[str, nn.Module]:
-        """The loaded networks by name: "unet", "vae", "text"."""
-        found = {"unet": self.unet, "vae": self.vae, "text": self.text}
+        """The loaded networks by name: "unet", "vae", "text", "tiny_vae"."""
+        found = {"unet": self.unet, "vae": self.vae, "text": self.text, "tiny_vae": self.tiny_vae}
         return {name: part for name, part in found.items() if part is not None}
 
     @property
@@ -109,6 +112,8 @@ class MultiViewDiffusion:
         if graphs and torch.version.cuda and kernels_allowed():
             unet, vae = _weakly(self._run_unet), _weakly(self._run_vae)
             self._graphs = {"unet": Graphed("UNet", unet), "vae": Graphed("encoder", vae)}
+            if self.tiny_vae is not None:
+                self._graphs["tiny_vae"] = Graphed("small encoder", _weakly(self._run_tiny_vae))
         return self
 
     def release_graphs(self) -> None:
@@ -167,6 +172,16 @@ class MultiViewDiffusion:
             latents = latents + torch.exp(0.5 * log_variance.clamp(*LOG_VARIANCES)) * noise
         return latents * self._latent_scale
 
+    def encode_images_tiny(self, images: Tensor) -> Tensor:
+        """About what `encode_images` gives without noise, by the small encoder; differentiable.
+
+        images: (B, H, W, 3) in 0..1. Returns (B, C, h, w) float32.
+        """
+        tiny = self._need("tiny_vae", self.tiny_vae)
+        pixels = images.permute(0, 3, 1, 2).to(_type_of(tiny)) * 2 - 1
+        # What it was taught are scaled latents already; its own factor is 1 unless its config.json differs.
+        return self._graphs.get("tiny_vae", self._run_tiny_vae)(pixels).float() * tiny.scaling_factor
+
     def decode_latents(self, latents: Tensor) -> Tensor:
         """Scaled latents (B, C, h, w) to images (B, H, W, 3) float32, 0..1 but not clamped."""
         vae = self._need("vae", self.vae)
@@ -191,6 +206,13 @@ class MultiViewDiffusion:
         if self.vae is not None:
             self.vae.decoder = self.vae.post_quant_conv = None  # type: ignore[assignment]
 
+    def drop_tiny_encoder(self) -> None:
+        """Free the small image encoder and its graph."""
+        graph = self._graphs.pop("tiny_vae", None)
+        if graph is not None:
+            graph.release()
+        self.tiny_vae = None
+
     def _run_unet(
         self, latents: Tensor, timesteps: Tensor, context: Tensor, camera: Tensor, key: tuple[int, bool]
     ) -> Tensor:
@@ -211,6 +233,10 @@ class MultiViewDiffusion:
     def _run_vae(self, pixels: Tensor, key: None = None) -> Tensor:
         """The bare encoder: (B, 3, H, W) in -1..1 to mean and logarithm of the variance, (B, 2 C, h, w)."""
         return self._need("vae", self.vae).encode(pixels).latent_dist.parameters
+
+    def _run_tiny_vae(self, pixels: Tensor, key: None = None) -> Tensor:
+        """The bare small encoder: (B, 3, H, W) in -1..1 to (B, C, h, w)."""
+        return self._need("tiny_vae", self.tiny_vae).encode(pixels, return_dict=False)[0]
 
     @property
     def _latent_scale(self) -> float:

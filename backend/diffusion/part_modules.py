@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The three networks of a model as modules without memory for weights, and their config.json."""
+"""The networks of a model as modules without memory for weights, and their config.json."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from backend.diffusion.inspection import read_json
+from backend.errors import UserError
+
 # Releases of transformers disagree on this prefix inside the module; on disk it has always been there.
 TEXT_MODEL = "text_model."
+
+log = logging.getLogger(__name__)
 
 
 def text_module(config: Mapping[str, Any]) -> Any:
@@ -20,6 +27,21 @@ def text_module(config: Mapping[str, Any]) -> Any:
 
     with torch.device("meta"):
         return CLIPTextModel(CLIPTextConfig(**config))
+
+
+def build_part(folder: Path, make: Callable[[dict[str, Any]], nn.Module]) -> Any:
+    """A module without memory for its weights, from the config.json in `folder`.
+
+    Raises UserError naming the file where it is missing, broken or describes nothing that `make` can make.
+    """
+    path = folder / "config.json"
+    config = read_json(path)
+    try:
+        with torch.device("meta"):
+            return make(config)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, ZeroDivisionError) as error:
+        log.debug("%s: %r", path, error)
+        raise UserError(f"The model file {path} is broken: its settings describe no network.") from error
 
 
 def place_positions(module: nn.Module, device: torch.device | str) -> None:

@@ -10,13 +10,14 @@ PLACES = {
     "unet": ("unet", "diffusion_pytorch_model.safetensors"),
     "vae": ("vae", "diffusion_pytorch_model.safetensors"),
     "text": ("text_encoder", "model.safetensors"),
+    "tiny_vae": ("tiny_vae", "diffusion_pytorch_model.safetensors"),
 }
 DECODER = ("decoder.", "post_quant_conv.")
 """What the parameters of the autoencoder's second half begin with."""
 
 
 def part_folder(folder: Path, part: str) -> Path:
-    """Where a part ("unet", "vae", "text") of the model in `folder` is."""
+    """Where a part ("unet", "vae", "text", "tiny_vae") of the model in `folder` is."""
     return folder / PLACES[part][0]
 
 

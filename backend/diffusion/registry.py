@@ -13,6 +13,7 @@ from pathlib import Path
 from backend.diffusion.catalogue import KNOWN, KnownModel
 from backend.diffusion.config import CONFIG_FILE, ModelConfig, read_config
 from backend.diffusion.inspection import remedied, require_whole
+from backend.diffusion.places import part_folder
 from backend.diffusion.tokenizer import WordTokenizer
 from backend.errors import UserError
 
@@ -49,6 +50,16 @@ class ModelEntry:
         """Raises UserError where there is none."""
         if not self.reads_prompts:
             raise UserError(f"The model in {self.folder} has no text encoder, so it can't read prompts.")
+
+    def require_tiny_encoder(self, share: float) -> None:
+        """Raises UserError where a recipe's `tiny_encoder_until` is above 0 and there is no such encoder."""
+        folder = part_folder(self.folder, "tiny_vae")
+        if share > 0 and not folder.is_dir():
+            raise UserError(
+                f"tiny_encoder_until is {share:g}, but the model {self.name} has no small image encoder"
+                f" ({folder} is missing). Leave tiny_encoder_until at 0, or put one there:"
+                " docs/models.md says which."
+            )
 
     @property
     def words(self) -> list[str] | None:

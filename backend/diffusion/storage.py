@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,11 @@ from backend.diffusion.attention import make_multi_view
 from backend.diffusion.config import CONFIG_FILE, read_config
 from backend.diffusion.convert import assemble, model_name
 from backend.diffusion.foreign_folders import is_foreign, load_tokenizer, plan_folder
-from backend.diffusion.inspection import read_json, remedied
+from backend.diffusion.inspection import remedied
 from backend.diffusion.model import MultiViewDiffusion
 from backend.diffusion.part_modules import (
     TEXT_MODEL,
+    build_part,
     diffusers_config,
     place_positions,
     stored_name,
@@ -31,6 +31,7 @@ from backend.diffusion.part_modules import (
 from backend.diffusion.places import DECODER, PLACES, part_folder, weights_file
 from backend.diffusion.registry import ModelEntry, resolve
 from backend.diffusion.text import TextEncoder
+from backend.diffusion.tiny_encoder import load_tiny_encoder, require_same_latents
 from backend.diffusion.tokenizer import Tokenizer
 from backend.diffusion.weights import fill_from_file
 from backend.errors import UserError
@@ -38,8 +39,7 @@ from backend.errors import UserError
 PARTS = ("unet", "vae", "text")
 # The autoencoder without its decoder: all that distillation needs, and two thirds of the weights saved.
 VAE_ENCODER = "vae_encoder"
-
-log = logging.getLogger(__name__)
+TINY_VAE = "tiny_vae"
 
 _TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json")
 
@@ -53,19 +53,21 @@ def load(
 ) -> MultiViewDiffusion:
     """The model in a folder, or a known model by name, frozen and in evaluation mode.
 
-    parts: any of "unet", "vae" (or "vae_encoder": without its decoder) and "text"; by default all, where a
-    model that was converted from a file without a text tower has no "text". Weights are cast from whatever
+    parts: any of "unet", "vae" (or "vae_encoder": without its decoder), "text" and "tiny_vae" (the small
+    image encoder); by default the first three, where a model that was converted from a file without a text
+    tower has no "text". Weights are cast from whatever
     precision the files have to `dtype`, the UNet's to `unet_dtype` where that is given. Folders in diffusers'
     layout that others made are read too (see `foreign_folders`). Raises UserError for an unknown name and for
     a folder that is incomplete or broken, naming the file.
     """
     wanted = set(PARTS if parts is None else parts)
-    unknown = wanted - {*PARTS, VAE_ENCODER}
+    unknown = wanted - {*PARTS, VAE_ENCODER, TINY_VAE}
     if unknown:
         raise ValueError(f"unknown parts {sorted(unknown)}")
     folder = resolve(path_or_name)
     if is_foreign(folder):
-        return _cast_unet(_load_foreign(folder, device, dtype, wanted), unet_dtype)
+        model = _load_foreign(folder, device, dtype, wanted - {TINY_VAE})
+        return _cast_unet(_with_tiny_encoder(model, folder, device, dtype, wanted), unet_dtype)
     config = read_config(folder)
     entry = ModelEntry(config.name, folder, config)
     if parts is None and not entry.reads_prompts:
@@ -80,7 +82,8 @@ def load(
             vae=_load_vae(folder, device, dtype, decoder) if decoder or VAE_ENCODER in wanted else None,
             text=_load_text(folder, device, dtype) if "text" in wanted else None,
         )
-    return _cast_unet(model.freeze(), unet_dtype)
+    model = _with_tiny_encoder(model.freeze(), folder, device, dtype, wanted)
+    return _cast_unet(model, unet_dtype)
 
 
 def save(model: MultiViewDiffusion, folder: str | Path, dtype: torch.dtype | None = None) -> None:
@@ -121,7 +124,7 @@ def _load_unet(folder: Path, device: torch.device | str, dtype: torch.dtype) -> 
         except ValueError as error:
             raise UserError(f"The model file {home / 'config.json'} is broken: {error}.") from error
 
-    unet = _build(home, make)
+    unet = build_part(home, make)
     fill_from_file(unet, weights_file(folder, "unet"), device, dtype)
     return unet
 
@@ -129,7 +132,7 @@ def _load_unet(folder: Path, device: torch.device | str, dtype: torch.dtype) -> 
 def _load_vae(folder: Path, device: torch.device | str, dtype: torch.dtype, decoder: bool) -> Any:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
-    vae = _build(part_folder(folder, "vae"), AutoencoderKL.from_config)
+    vae = build_part(part_folder(folder, "vae"), AutoencoderKL.from_config)
     ignore = () if decoder else DECODER
     if not decoder:
         vae.decoder = vae.post_quant_conv = None
@@ -139,13 +142,23 @@ def _load_vae(folder: Path, device: torch.device | str, dtype: torch.dtype, deco
 
 def _load_text(folder: Path, device: torch.device | str, dtype: torch.dtype) -> TextEncoder:
     tokenizer = load_tokenizer(folder / "tokenizer")
-    model = _build(part_folder(folder, "text"), text_module)
+    model = build_part(part_folder(folder, "text"), text_module)
     place_positions(model, device)
     fill_from_file(model, weights_file(folder, "text"), device, dtype, prefix=TEXT_MODEL)
     room = (model.config.vocab_size, model.config.max_position_embeddings)
     if len(tokenizer) > room[0] or tokenizer.length > room[1]:
         raise UserError(f"The model in {folder} is broken: its tokenizer does not fit its text encoder.")
     return TextEncoder(model, tokenizer)
+
+
+def _with_tiny_encoder(
+    model: MultiViewDiffusion, folder: Path, device: torch.device | str, dtype: torch.dtype, wanted: set[str]
+) -> MultiViewDiffusion:
+    if TINY_VAE in wanted:
+        model.tiny_vae = load_tiny_encoder(folder, device, dtype)
+        if model.vae is not None:
+            require_same_latents(model.tiny_vae, model.vae, folder)
+    return model
 
 
 def _load_foreign(
@@ -156,18 +169,6 @@ def _load_foreign(
     return assemble(
         plan, [part for part in PARTS if part in parts], device, dtype, () if "vae" in wanted else DECODER
     )
-
-
-def _build(folder: Path, make: Callable[[dict[str, Any]], nn.Module]) -> Any:
-    """A module without memory for its weights, from the config.json in `folder`."""
-    path = folder / "config.json"
-    config = read_json(path)
-    try:
-        with torch.device("meta"):
-            return make(config)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, ZeroDivisionError) as error:
-        log.debug("%s: %r", path, error)
-        raise UserError(f"The model file {path} is broken: its settings describe no network.") from error
 
 
 def _write_part(

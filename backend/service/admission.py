@@ -14,6 +14,7 @@ from backend.hub.local import is_in_hub_cache
 from backend.hub.progress import format_bytes
 from backend.prompts import check_words
 from backend.service.device_check import refuse_missing_device
+from backend.settings import GenerateSettings
 from backend.settings.request import Request
 from backend.views_settings import ViewsSettings
 
@@ -36,6 +37,8 @@ def admit(settings: Request | DownloadSettings, data_dir: Path) -> None:
         model.require_text_encoder()
         if isinstance(settings, ViewsSettings):
             settings.check_for(model.config)
+        if isinstance(settings, GenerateSettings):
+            model.require_tiny_encoder(settings.resolve(model.config.image_size).tiny_encoder_until)
         check_words(model.tokenizer(), settings.prompt, settings.negative_prompt)
     check_room(data_dir)
 

@@ -59,6 +59,9 @@ class Numbers:
     guidance_mode: str = _choice(
         "x0", ("x0", "sds"), "the paper's reconstruction loss, or plain score distillation"
     )
+    tiny_encoder_until: float = _number(
+        0.0, 0, 1, "share of the steps whose pictures a small image encoder reads: quicker, less exact"
+    )
     noise_start: float = _number(
         0.98, 0.02, 1, "noise at the first step, both ends of its range (1 is all noise)"
     )

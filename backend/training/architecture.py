@@ -6,13 +6,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backend.diffusion.tokenizer import WordTokenizer
 from backend.errors import UserError
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
     from backend.diffusion.text import TextEncoder
@@ -91,6 +92,27 @@ def build_autoencoder(shape: AutoencoderShape) -> AutoencoderKL:
         latent_channels=shape.latent_channels,
         norm_num_groups=shape.groups,
         scaling_factor=1.0,
+    )
+
+
+def build_tiny_encoder(vae: AutoencoderKL, channels: int) -> AutoencoderTiny:
+    """A fresh small encoder for the latents of `vae`, all its layers `channels` wide.
+
+    At the images' own size, where most of the work would be, there is one convolution and no more.
+    """
+    from backend.diffusion.tiny_encoder import make_tiny_encoder
+
+    config: Any = vae.config
+    levels = len(config.block_out_channels)
+    blocks = (0, 1, *(2,) * (levels - 2))[:levels]
+    return make_tiny_encoder(
+        {
+            "encoder_block_out_channels": (channels,) * levels,
+            "decoder_block_out_channels": (channels,) * levels,
+            "num_encoder_blocks": blocks,
+            "num_decoder_blocks": blocks[::-1],
+            "latent_channels": config.latent_channels,
+        }
     )
 
 

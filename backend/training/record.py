@@ -22,25 +22,17 @@ RECORD = "training.json"
 def write_record(
     folder: Path,
     arguments: dict[str, Any],
-    data: tuple[MultiViewDataset, MultiViewDataset],
+    data: Mapping[str, int],
     outcome: Outcome,
     figures: dict[str, float],
     device: torch.device,
     parts: Mapping[str, nn.Module],
 ) -> dict[str, Any]:
-    """Writes `folder/training.json` and returns its content. `data` is (training set, held-back set)."""
-    train, held = data
+    """Writes `folder/training.json` and returns its content. data: how much there was of what."""
     record = {
         "version": __version__,
         "arguments": arguments,
-        "data": {
-            "objects": len(set(train.objects)),
-            "sets": len(train),
-            "images": len(train) * VIEWS,
-            "captions": len(set(train.captions)),
-            "held_back_objects": len(set(held.objects)),
-            "held_back_sets": len(held),
-        },
+        "data": dict(data),
         "steps": outcome.steps,
         "planned_steps": outcome.total,
         "seconds": round(outcome.seconds, 1),
@@ -57,6 +49,18 @@ def write_record(
     part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     os.replace(part, folder / RECORD)
     return record
+
+
+def counted(train: MultiViewDataset, held: MultiViewDataset) -> dict[str, int]:
+    """How much there is of the training set and of what is held back."""
+    return {
+        "objects": len(set(train.objects)),
+        "sets": len(train),
+        "images": len(train) * VIEWS,
+        "captions": len(set(train.captions)),
+        "held_back_objects": len(set(held.objects)),
+        "held_back_sets": len(held),
+    }
 
 
 def _weights(folder: Path) -> dict[str, str]:

@@ -37,7 +37,7 @@ from backend.training.autoencoder import (
 from backend.training.datasets import MultiViewDataset, load_datasets
 from backend.training.loop import Loop, LoopOptions, Outcome
 from backend.training.multiview import MultiViewOptions, MultiViewTask
-from backend.training.record import write_record
+from backend.training.record import counted, write_record
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -109,7 +109,7 @@ def train_autoencoder(
         "Held back, as saved: %s", ", ".join(f"{name} {value:.2f} dB" for name, value in quality.items())
     )
     figures = {**quality, "latent_mean": mean, "latent_deviation": deviation}
-    return write_record(run.out, arguments, (train, held), outcome, figures, device, {"vae": average})
+    return write_record(run.out, arguments, counted(train, held), outcome, figures, device, {"vae": average})
 
 
 def train_multiview(
@@ -140,7 +140,7 @@ def train_multiview(
     outcome, arguments = _train(task, run, options, size, started)
     save(task.average, run.out, dtype=torch.float16)
     return write_record(
-        run.out, arguments, (train, held), outcome, outcome.figures, device, task.average.parts
+        run.out, arguments, counted(train, held), outcome, outcome.figures, device, task.average.parts
     )
 
 

@@ -42,9 +42,14 @@ class Model:
 
     def __init__(self) -> None:
         self.released: list[str] = []
+        self.tiny = 0
 
     def encode_images(self, images: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         return images.permute(0, 3, 1, 2) + 0 * noise
+
+    def encode_images_tiny(self, images: torch.Tensor) -> torch.Tensor:
+        self.tiny += 1
+        return images.permute(0, 3, 1, 2)
 
     def predict_noise(self, latents: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
         return torch.zeros_like(latents)
@@ -54,6 +59,9 @@ class Model:
 
     def drop_image_decoder(self) -> None:
         self.released.append("decoder")
+
+    def drop_tiny_encoder(self) -> None:
+        self.released.append("tiny encoder")
 
 
 @pytest.fixture
@@ -92,6 +100,23 @@ def test_graphs_are_let_go_with_the_last_step(make: Callable[[], Distillation], 
     distillation.step()
     assert distillation.done
     assert model.released == ["graphs"]
+
+
+def test_the_small_encoder_reads_the_first_steps_and_is_let_go(model: Any, tmp_path: Path) -> None:
+    context = torch.zeros(1, 2, 3)
+    numbers = replace(NUMBERS, tiny_encoder_until=0.5)  # two of three steps
+    distillation = Distillation(model, context, context, numbers, seed=1)
+    distillation.step()
+    assert (model.tiny, model.released) == (1, [])
+    distillation.step()
+    assert (model.tiny, model.released) == (2, ["tiny encoder"])
+    distillation.save(tmp_path / "checkpoint", "me")
+    distillation.step()
+    assert model.tiny == 2
+    model.released.clear()
+    resumed = Distillation(model, context, context, numbers, seed=1)
+    assert resumed.resume(tmp_path / "checkpoint", "me")
+    assert "tiny encoder" in model.released
 
 
 @pytest.mark.parametrize("part", ["_move", "_look_around", "_pictures"])

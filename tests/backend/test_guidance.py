@@ -68,6 +68,28 @@ def _fake(mode, rescale=0.5, scale=3.0):
     return model, ScoreDistillation(model, text, negative, scale, rescale, mode)
 
 
+def test_the_small_encoder_is_asked_instead_and_changes_nothing_else_that_is_random() -> None:
+    model, distil = _fake("x0", rescale=0)
+    asked = []
+
+    def encode_images_tiny(images):
+        asked.append(images.shape)
+        return model.encode_images(images, noise=torch.zeros(2, 1, 2, 2))
+
+    model.encode_images_tiny = encode_images_tiny
+    images, c2w = torch.rand(2, 4, 4, 3), orbit_views(2, 15, 2, 40).c2w
+    tiny = distil(images, c2w, 600, generator=torch.Generator().manual_seed(1), tiny=True)
+    assert asked == [(2, 2, 2, 3)]  # resized first
+    own = distil(images, c2w, 600, generator=torch.Generator().manual_seed(1))
+    assert len(asked) == 1
+    assert not torch.equal(own.latents, tiny.latents)  # the model's own are sampled
+    noises = []
+    for guidance, (latents, steps, *_) in zip((tiny, own), model.calls, strict=True):
+        clean = model.schedule.add_noise(guidance.latents, torch.zeros(2, 1, 2, 2), steps[:2])
+        noises.append(latents[:2] - clean)
+    torch.testing.assert_close(*noises)
+
+
 def test_sds_by_hand() -> None:
     model, distil = _fake("sds")
     images = torch.rand(2, 2, 2, 3, requires_grad=True)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The whole way from a prompt to a mesh, with a tiny random model: that it works, not what comes out."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 
 from backend.diffusion import MultiViewDiffusion
 from backend.diffusion.config import ModelConfig
-from backend.diffusion.storage import save
+from backend.diffusion.storage import load, save
 from backend.errors import Cancelled, UserError
 from backend.mesh import read_glb
 from backend.pipeline import CHECKPOINT, MESH, PREVIEW, SETTINGS, Result, generate
@@ -22,6 +23,7 @@ from backend.training.architecture import (
     DenoiserShape,
     build_autoencoder,
     build_text_encoder,
+    build_tiny_encoder,
     build_tokenizer,
     build_unet,
 )
@@ -252,3 +254,33 @@ def test_every_seed_and_step_draws_its_own_random_numbers_on_the_cpu() -> None:
             distillation.step_number = step
             drawn.add(torch.rand(1, generator=distillation._generator()).item())
     assert len(drawn) == 6
+
+
+def test_a_small_encoder_that_is_not_there_is_told_before_the_model_is_loaded(
+    run: Run, tmp_path: Path
+) -> None:
+    told: list[Progress] = []
+    with pytest.raises(UserError, match=r"tiny_encoder_until is 0\.5, but the model .*tiny has no small"):
+        run(tmp_path, tiny_encoder_until=0.5, report=told.append)
+    assert {progress.message for progress in told} == {"Loading the model"}
+
+
+def test_a_small_encoder_reads_the_share_of_the_steps_it_was_asked_for(
+    run: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = load(model, parts=("vae",))
+    assert own.vae is not None
+    tiny = build_tiny_encoder(own.vae, 8)
+    save(MultiViewDiffusion(own.config, tiny_vae=tiny), tmp_path / "beside")
+    shutil.copytree(tmp_path / "beside" / "tiny_vae", model / "tiny_vae")
+    asked = []
+    monkeypatch.setattr(
+        MultiViewDiffusion,
+        "encode_images_tiny",
+        lambda self, images: asked.append(1) or self.encode_images(images),
+    )
+    try:
+        run(tmp_path / "job", tiny_encoder_until=0.5)
+    finally:
+        shutil.rmtree(model / "tiny_vae")
+    assert len(asked) == STEPS / 2

@@ -12,6 +12,7 @@ from backend.radiance.dense_grid import DenseGrid
 from backend.radiance.hash_grid import HashGrid
 from backend.recipe import (
     Stage,
+    encodes_tiny,
     kind_of_normals,
     make_background,
     make_field,
@@ -102,3 +103,13 @@ def test_analytic_normals_on_dense_grids_are_refused_where_pytorch_lacks_them(
         kind_of_normals(dense, CPU)
     monkeypatch.setattr(recipe, "differentiates_twice", lambda: True)
     assert kind_of_normals(dense, CPU) == "analytic"
+
+
+def test_no_recipe_encodes_with_the_small_encoder_unless_asked() -> None:
+    assert not any(encodes_tiny(numbers, 0) for p in PRESETS.values() for numbers in (p.numbers, p.small))
+
+
+@pytest.mark.parametrize(("share", "steps"), [(0.0, 0), (0.29, 3), (0.5, 5), (1.0, 10)])
+def test_the_small_encoder_reads_the_first_share_of_the_steps(share: float, steps: int) -> None:
+    numbers = replace(PAPER, steps=10, tiny_encoder_until=share)
+    assert [encodes_tiny(numbers, step) for step in range(10)] == [True] * steps + [False] * (10 - steps)

@@ -2,6 +2,7 @@
 """Meshes made or found, scored in worker processes, and written by the command."""
 
 import json
+import shutil
 import sys
 import types
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from backend.cli import main
+from backend.diffusion.registry import SHIPPED
 from backend.errors import UserError
 from backend.evaluation.heldout import FOLDER
 from backend.evaluation.runs import Task, choose, run_one
@@ -113,6 +115,14 @@ def test_command_scores_a_folder_and_says_what_is_missing(tmp_path, block, refer
 def test_bad_input_is_named(tmp_path, arguments, words, capsys):
     assert main(["evaluate", "--out", str(tmp_path / "out"), *arguments]) == 2
     assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_small_encoder_that_is_missing_is_named_before_anything_is_made(tmp_path, capsys):
+    model = shutil.copytree(SHIPPED / "small", tmp_path / "mine", ignore=shutil.ignore_patterns("tiny_vae"))
+    arguments = ["--model", str(model), "--tiny-encoder-until", "0.5", "--out", str(tmp_path / "out")]
+    assert main(["evaluate", *arguments]) == 2
+    assert "the model mine has no small image encoder" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

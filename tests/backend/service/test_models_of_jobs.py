@@ -48,6 +48,16 @@ def test_a_job_for_a_model_without_a_text_encoder_is_refused(spare: Path, tmp_pa
         admission.admit(kind(prompt="a mug", model=str(spare)), tmp_path)
 
 
+def test_a_job_that_wants_a_small_encoder_the_model_has_not_is_refused(spare: Path, tmp_path: Path) -> None:
+    settings = GenerateSettings.from_values(
+        {"prompt": "a mug", "model": str(spare), "tiny_encoder_until": 0.5}
+    )
+    with pytest.raises(UserError, match=r"tiny_encoder_until is 0\.5, but the model spare has no small"):
+        admission.admit(settings, tmp_path)
+    (spare / "tiny_vae").mkdir()
+    admission.admit(settings, tmp_path)
+
+
 def test_views_with_more_steps_than_the_models_schedule_are_refused(spare: Path, tmp_path: Path) -> None:
     config = json.loads((spare / "mvdream.json").read_text())
     (spare / "mvdream.json").write_text(json.dumps({**config, "schedule": {"steps": 50}}))
