@@ -143,7 +143,7 @@ class Distillation:
             pictures.march(self.chunk)
         self.ahead.hand_over((views.c2w, noise_step, *pictures.tensors))
         background = self.background(pictures.directions, generator)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
 
         def look(images: Tensor) -> Tensor:
             return self.guidance(images, views.c2w, noise_step, generator=generator).loss
@@ -215,7 +215,7 @@ class Distillation:
         if smaller < SMALLEST_CHUNK:
             return False
         self.chunk = smaller
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         self.guidance.model.release_graphs()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
