@@ -16,11 +16,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from backend.adam import AdamW
+
 log = logging.getLogger(__name__)
 
 
 def write_checkpoint(
-    path: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, step: int, identity: str
+    path: Path, modules: Mapping[str, nn.Module], optimizer: AdamW, step: int, identity: str
 ) -> None:
     """Writes beside, then renames, so that there is a whole checkpoint at any time.
 
@@ -84,7 +86,7 @@ def _metadata(path: Path) -> dict[str, str] | None:
 
 
 def read_checkpoint(
-    path: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, identity: str
+    path: Path, modules: Mapping[str, nn.Module], optimizer: AdamW, identity: str
 ) -> int | None:
     """Puts a checkpoint back and returns its step; None when this identity has none, or it is broken."""
     if not path.is_file():
@@ -114,7 +116,7 @@ def _fits(module: nn.Module, state: Mapping[str, Tensor]) -> bool:
     return {k: v.shape for k, v in module.state_dict().items()} == {k: v.shape for k, v in state.items()}
 
 
-def _restore(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def _restore(optimizer: AdamW, tensors: Mapping[str, Tensor]) -> None:
     for index, parameter in enumerate(_parameters(optimizer)):
         state = _section(tensors, f"optimizer.{index}.")
         # "step" stays where Adam keeps it for this device; the moments live with their parameter
@@ -126,5 +128,5 @@ def _section(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+def _parameters(optimizer: AdamW) -> list[Tensor]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]

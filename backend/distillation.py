@@ -147,7 +147,7 @@ class Distillation:
         self.ahead.hand_over((views.c2w, noise_step, *pictures.tensors))
         background = self.background(pictures.directions, generator)
         tiny = encodes_tiny(self.numbers, self.step_number)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
 
         def look(images: Tensor) -> Tensor:
             return self.guidance(images, views.c2w, noise_step, generator=generator, tiny=tiny).loss
@@ -224,7 +224,7 @@ class Distillation:
         if smaller < SMALLEST_CHUNK:
             return False
         self.chunk = smaller
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         self.guidance.model.release_graphs()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend import __version__
-from backend import mesh as meshing
 from backend.checkpoint import find_checkpoint
 from backend.default_model import pick_model
-from backend.devices import make_current, pick_device, pick_dtype, pick_unet_dtype
+from backend.devices import make_current, pick_device, pick_dtype, pick_unet_dtype, uses_fused
 from backend.diffusion.registry import entry, resolve
 from backend.errors import Cancelled
 from backend.pacing import Pacer, Report
@@ -23,6 +22,7 @@ from backend.settings import GenerateSettings, Numbers
 from backend.workplace import prepare_folder, write_text
 
 if TYPE_CHECKING:
+    from backend import mesh as meshing
     from backend.diffusion.model import MultiViewDiffusion
     from backend.distillation import Distillation
 
@@ -86,6 +86,8 @@ def generate(
     mesh = _extract(distillation, numbers, pace, cancelled)
     mesh = _texture(distillation, mesh, numbers, pace)
 
+    from backend import mesh as meshing
+
     pace("save", message="Writing the mesh")
     extras = {
         "prompt": settings.prompt,
@@ -131,7 +133,7 @@ def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, str, 
     if fit.numbers.tiny_encoder_until:
         parts.append("tiny_vae")
     unet_dtype = pick_unet_dtype(device, dtype, settings.precision)
-    model: MultiViewDiffusion = load(name, device, dtype, parts, unet_dtype)
+    model: MultiViewDiffusion = load(name, device, dtype, parts, unet_dtype, lean=not uses_fused(device))
     negative = config.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
     context, negative_context = model.encode_prompts([settings.prompt, negative]).split(1)
     model.drop_text_encoder()
@@ -184,6 +186,8 @@ def _distil(
 def _extract(
     distillation: Distillation, numbers: Numbers, pace: Pacer, cancelled: Callable[[], bool]
 ) -> meshing.TriMesh:
+    from backend import mesh as meshing  # brings SciPy: not before the first step
+
     field = distillation.field
     pace("mesh", 0, 3, "Finding the surface")
     mesh = meshing.extract(field.density, field.bound, numbers.mesh_resolution, device=distillation.device)
@@ -198,6 +202,8 @@ def _extract(
 def _texture(
     distillation: Distillation, mesh: meshing.TriMesh, numbers: Numbers, pace: Pacer
 ) -> meshing.TriMesh:
+    from backend import mesh as meshing
+
     field = distillation.field
     pace("texture", 0, 2, "Unwrapping the surface")
     mesh = meshing.unwrap(meshing.with_normals(mesh), numbers.texture_size)

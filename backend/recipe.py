@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from backend.adam import AdamW
 from backend.cameras import ViewRanges
 from backend.diffusion.config import ModelConfig
 from backend.errors import UserError
@@ -111,7 +112,7 @@ def make_background(numbers: Numbers, views: int, device: torch.device, seed: in
     ).to(device)
 
 
-def make_optimizer(numbers: Numbers, field: RadianceField, background: nn.Module) -> torch.optim.Optimizer:
+def make_optimizer(numbers: Numbers, field: RadianceField, background: nn.Module) -> AdamW:
     """AdamW with a learning rate for each part. `base_rate` of a group is its rate before `rate_factor`."""
     networks = [p for net in (field.density_net, field.colour_net) for p in net.parameters()]
     groups = [
@@ -119,10 +120,9 @@ def make_optimizer(numbers: Numbers, field: RadianceField, background: nn.Module
         (networks, numbers.network_rate),
         (list(background.parameters()), numbers.background_rate),
     ]
-    return torch.optim.AdamW(
+    return AdamW(
         [{"params": params, "lr": rate, "base_rate": rate} for params, rate in groups if params],
         betas=(0.9, 0.99),
         eps=numbers.epsilon,
         weight_decay=numbers.weight_decay,
-        fused=True,
     )

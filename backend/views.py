@@ -120,7 +120,7 @@ class _Sampling:
         self.at_once = plan_sampling(folder, config, device, dtype, DECODED_AT_ONCE)
         unet_dtype = pick_unet_dtype(device, dtype, settings.precision)
         parts = ("unet", "vae", "text")
-        self.model: MultiViewDiffusion = load(name, device, dtype, parts, unet_dtype)
+        self.model: MultiViewDiffusion = load(name, device, dtype, parts, unet_dtype, lean=True)
         negative = config.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
         contexts = self.model.encode_prompts([settings.prompt + config.caption_suffix, negative])
         self.context, self.negative = contexts[:, None].expand(-1, config.views, -1, -1)

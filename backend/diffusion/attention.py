@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
+    from backend.diffusion.lean.transformer import Attention as LeanAttention
+
 CAMERA_NUMBERS = 16
 
 
@@ -25,7 +27,7 @@ class JoinedAttention:
 
     def __call__(
         self,
-        attn: Attention,
+        attn: Attention | LeanAttention,
         hidden_states: Tensor,
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
@@ -79,6 +81,8 @@ def make_multi_view(unet: UNet2DConditionModel) -> UNet2DConditionModel:
 
     Raises ValueError for a UNet that has no projection of 16 numbers for the camera.
     """
+    if getattr(unet, "multi_view", False):  # a lean one, made so
+        return unet
     config: Any = unet.config
     wanted = ("projection", CAMERA_NUMBERS)
     if (config.class_embed_type, config.projection_class_embeddings_input_dim) != wanted:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
+from backend.devices import uses_fused
 from backend.diffusion.attention import CAMERA_NUMBERS, make_multi_view
 from backend.diffusion.config import ModelConfig
 from backend.diffusion.fast.graphs import Graphed
@@ -99,7 +100,7 @@ class MultiViewDiffusion:
         MVDREAM_KERNELS=off there is nothing of all that.
         """
         self.freeze()
-        if self.device.type != "cuda":
+        if not uses_fused(self.device):
             return self
         from backend.diffusion.fast.fusing import fuse
         from backend.diffusion.fast.trial import triton_serves

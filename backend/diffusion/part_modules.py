@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from backend.diffusion.inspection import read_json
+from backend.diffusion.lean.settings import text_settings, unet_settings, vae_settings
 from backend.errors import UserError
 
 # Releases of transformers disagree on this prefix inside the module; on disk it has always been there.
@@ -20,8 +21,35 @@ TEXT_MODEL = "text_model."
 log = logging.getLogger(__name__)
 
 
-def text_module(config: Mapping[str, Any]) -> Any:
-    """transformers' CLIPTextModel on the meta device."""
+def unet_module(config: Mapping[str, Any], lean: bool = False) -> Any:
+    """diffusers' UNet, or the lean one where it is asked for and knows these settings."""
+    if lean and (settings := unet_settings(config)):
+        from backend.diffusion.lean.unet import UNet
+
+        return UNet(settings)
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+    return UNet2DConditionModel.from_config(config)
+
+
+def vae_module(config: Mapping[str, Any], lean: bool = False) -> Any:
+    """diffusers' AutoencoderKL, or the lean one where it is asked for and knows these settings."""
+    if lean and (settings := vae_settings(config)):
+        from backend.diffusion.lean.autoencoder import Autoencoder
+
+        return Autoencoder(settings)
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+    return AutoencoderKL.from_config(config)
+
+
+def text_module(config: Mapping[str, Any], lean: bool = False) -> Any:
+    """transformers' CLIPTextModel on the meta device, or the lean one, as above."""
+    if lean and (settings := text_settings(config)):
+        from backend.diffusion.lean.text_model import TextModel
+
+        with torch.device("meta"):
+            return TextModel(settings)
     from transformers.models.clip.configuration_clip import CLIPTextConfig
     from transformers.models.clip.modeling_clip import CLIPTextModel
 

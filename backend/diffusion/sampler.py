@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From noise to the views of objects: deterministic solvers with classifier-free guidance.
 
-The solvers are diffusers' own; here is what MVDream adds, and what keeps the loop on the device.
+The solvers are in `multistep`; here is what MVDream adds, and what keeps the loop on the device.
 """
 
 from __future__ import annotations
@@ -9,17 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from backend.diffusion.model import MultiViewDiffusion
-from backend.diffusion.schedule import NoiseSchedule
+from backend.diffusion.multistep import Solver, make_solver
 from backend.guidance import rescale_start
 
-Solver = Literal["dpm++", "ddim"]
-SOLVERS: tuple[Solver, ...] = get_args(Solver)
 DECODED_AT_ONCE = 16
 BACKGROUND_SHARE = 0.2
 """Of the steps: those in which the background is held. What is nearer the end draws edges and surfaces."""
@@ -62,21 +59,21 @@ class Sampler:
         the objects shall stand before (`plain_latent`), to go with noise of `before_colour`; None: any.
         """
         views = model.config.views
-        scheduler = make_scheduler(self.solver, model.schedule, self.steps)
+        solver = make_solver(self.solver, model.schedule, self.steps)
         both_contexts, both_cameras = torch.cat([context, negative_context]), torch.cat([camera, camera])
-        # The scheduler's own tables are on the CPU: it gets plain numbers, the network a tensor.
-        times = torch.tensor(scheduler.timesteps.tolist(), device=noise.device)
+        # The solver's own tables are on the CPU: it gets plain numbers, the network a tensor.
+        times = torch.tensor(solver.timesteps.tolist(), device=noise.device)
         latents = noise.float()
         # Never the last step: nothing would be left to make one picture of object and background.
         held = min(self.steps - 1, math.ceil(BACKGROUND_SHARE * self.steps)) if background is not None else 0
-        for done, sigma in enumerate(scheduler.sigmas.tolist()[:-1]):
+        for done, sigma in enumerate(solver.sigmas.tolist()[:-1]):
             t = times[done].expand(len(both_cameras))
             twice = torch.cat([latents, latents])
             both = model.predict_noise(twice, t, both_contexts, both_cameras, views, repeated=True)
             start = self._start(latents, both, sigma, views)
             if background is not None and done < held:
                 start = _with_rim(start, background, views)
-            latents = scheduler.step(start, 0, latents, return_dict=False)[0]
+            latents = solver.step(start, latents)
             on_step(done + 1, len(times))
         return latents
 
@@ -105,39 +102,6 @@ def _with_rim(start: Tensor, background: Tensor, views: int) -> Tensor:
     objects = start.unflatten(0, (-1, views))
     mean = (objects * rim).sum(dim=(1, 3, 4), keepdim=True) / (views * rim.sum())
     return (objects + (background - mean)).flatten(0, 1)
-
-
-def make_scheduler(solver: Solver, schedule: NoiseSchedule, steps: int) -> Any:
-    """diffusers' scheduler for `steps` steps of our schedule, fed with x0 and ending at x0.
-
-    DDIM is the first-order DPM-Solver++ (Lu et al. 2022, section 4.1), its times as far apart as they can be
-    from the last one down. (diffusers' class of that name misses the end where `steps` does not divide the
-    schedule.) The second order has Karras' times (Karras et al. 2022, equation 5), which are finer where
-    little noise is left.
-
-    Raises ValueError for an unknown solver or an impossible number of steps.
-    """
-    from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
-
-    if solver not in SOLVERS or not 1 <= steps <= len(schedule):
-        raise ValueError(f"no solver {solver!r} with {steps} of {len(schedule)} steps")
-    second = solver == "dpm++"
-    scheduler: Any = DPMSolverMultistepScheduler(
-        num_train_timesteps=schedule.config.steps,
-        beta_start=schedule.config.linear_start,
-        beta_end=schedule.config.linear_end,
-        beta_schedule="scaled_linear",
-        prediction_type="sample",
-        solver_order=2 if second else 1,
-        final_sigmas_type="zero",
-        timestep_spacing="trailing",
-        use_karras_sigmas=second,
-    )
-    # Our tables are products in float64, as the original's; diffusers' are products in float32.
-    scheduler.alphas_cumprod = schedule.alphas_cumprod.cpu()
-    scheduler.set_timesteps(steps)
-    scheduler.set_begin_index(0)  # else it would look its place up with a tensor
-    return scheduler
 
 
 def draw_noise(model: MultiViewDiffusion, seed: int, objects: int = 1) -> Tensor:

@@ -27,6 +27,8 @@ from backend.diffusion.part_modules import (
     place_positions,
     stored_name,
     text_module,
+    unet_module,
+    vae_module,
 )
 from backend.diffusion.places import DECODER, PLACES, part_folder, weights_file
 from backend.diffusion.registry import ModelEntry, resolve
@@ -50,15 +52,17 @@ def load(
     dtype: torch.dtype = torch.float32,
     parts: Iterable[str] | None = None,
     unet_dtype: torch.dtype | None = None,
+    lean: bool = False,
 ) -> MultiViewDiffusion:
     """The model in a folder, or a known model by name, frozen and in evaluation mode.
 
     parts: any of "unet", "vae" (or "vae_encoder": without its decoder), "text" and "tiny_vae" (the small
     image encoder); by default the first three, where a model that was converted from a file without a text
-    tower has no "text". Weights are cast from whatever
-    precision the files have to `dtype`, the UNet's to `unet_dtype` where that is given. Folders in diffusers'
-    layout that others made are read too (see `foreign_folders`). Raises UserError for an unknown name and for
-    a folder that is incomplete or broken, naming the file.
+    tower has no "text". Weights are cast from whatever precision the files have to `dtype`, the UNet's to
+    `unet_dtype` where that is given. lean: networks that are there seconds earlier (see
+    `backend.diffusion.lean`), of a folder of ours whose settings they know; to be used, not to be trained or
+    saved. Folders in diffusers' layout that others made are read too (see `foreign_folders`). Raises
+    UserError for an unknown name and for a folder that is incomplete or broken, naming the file.
     """
     wanted = set(PARTS if parts is None else parts)
     unknown = wanted - {*PARTS, VAE_ENCODER, TINY_VAE}
@@ -78,9 +82,9 @@ def load(
     with remedied():
         model = MultiViewDiffusion(
             config,
-            unet=_load_unet(folder, device, dtype) if "unet" in wanted else None,
-            vae=_load_vae(folder, device, dtype, decoder) if decoder or VAE_ENCODER in wanted else None,
-            text=_load_text(folder, device, dtype) if "text" in wanted else None,
+            unet=_load_unet(folder, device, dtype, lean) if "unet" in wanted else None,
+            vae=_load_vae(folder, device, dtype, decoder, lean) if decoder or VAE_ENCODER in wanted else None,
+            text=_load_text(folder, device, dtype, lean) if "text" in wanted else None,
         )
     model = _with_tiny_encoder(model.freeze(), folder, device, dtype, wanted)
     return _cast_unet(model, unet_dtype)
@@ -112,13 +116,11 @@ def save(model: MultiViewDiffusion, folder: str | Path, dtype: torch.dtype | Non
         raise UserError(f"The model can't be saved to {folder}: {error}.") from error
 
 
-def _load_unet(folder: Path, device: torch.device | str, dtype: torch.dtype) -> Any:
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-
+def _load_unet(folder: Path, device: torch.device | str, dtype: torch.dtype, lean: bool) -> Any:
     home = part_folder(folder, "unet")
 
     def make(config: dict[str, Any]) -> nn.Module:
-        unet = UNet2DConditionModel.from_config(config)
+        unet = unet_module(config, lean)
         try:
             return make_multi_view(unet)
         except ValueError as error:
@@ -129,10 +131,8 @@ def _load_unet(folder: Path, device: torch.device | str, dtype: torch.dtype) -> 
     return unet
 
 
-def _load_vae(folder: Path, device: torch.device | str, dtype: torch.dtype, decoder: bool) -> Any:
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-
-    vae = build_part(part_folder(folder, "vae"), AutoencoderKL.from_config)
+def _load_vae(folder: Path, device: torch.device | str, dtype: torch.dtype, decoder: bool, lean: bool) -> Any:
+    vae = build_part(part_folder(folder, "vae"), lambda config: vae_module(config, lean))
     ignore = () if decoder else DECODER
     if not decoder:
         vae.decoder = vae.post_quant_conv = None
@@ -140,9 +140,9 @@ def _load_vae(folder: Path, device: torch.device | str, dtype: torch.dtype, deco
     return vae
 
 
-def _load_text(folder: Path, device: torch.device | str, dtype: torch.dtype) -> TextEncoder:
+def _load_text(folder: Path, device: torch.device | str, dtype: torch.dtype, lean: bool) -> TextEncoder:
     tokenizer = load_tokenizer(folder / "tokenizer")
-    model = build_part(part_folder(folder, "text"), text_module)
+    model = build_part(part_folder(folder, "text"), lambda config: text_module(config, lean))
     place_positions(model, device)
     fill_from_file(model, weights_file(folder, "text"), device, dtype, prefix=TEXT_MODEL)
     room = (model.config.vocab_size, model.config.max_position_embeddings)

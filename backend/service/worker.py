@@ -19,7 +19,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
@@ -44,12 +44,18 @@ USUAL_IMPORTS = (
     "backend.distillation",
     "backend.start.views",
     "backend.diffusion.storage",
-    "diffusers.models.unets.unet_2d_condition",
-    "diffusers.models.autoencoders.autoencoder_kl",
-    "diffusers.schedulers.scheduling_dpmsolver_multistep",
-    "transformers.models.clip.modeling_clip",
+    "backend.diffusion.lean.unet",
+    "backend.diffusion.lean.autoencoder",
+    "backend.diffusion.lean.text_model",
+    "backend.mesh",
 )
 """What takes long, for a spare to import. Without them a job imports the same by and by."""
+STOCK_IMPORTS = (
+    "diffusers.models.unets.unet_2d_condition",
+    "diffusers.models.autoencoders.autoencoder_kl",
+    "transformers.models.clip.modeling_clip",
+)
+"""What takes long too, and is wanted on a GPU alone: 150 MB."""
 
 
 class Channel:
@@ -179,7 +185,14 @@ def _await_folder() -> Path:
 def _import_the_usual() -> None:
     """In a thread of its own, whose low priority ends with it; what libraries start meanwhile keeps it."""
     lower_priority()
-    for name in USUAL_IMPORTS:
+    _import(USUAL_IMPORTS)
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        _import(STOCK_IMPORTS)
+
+
+def _import(names: Sequence[str]) -> None:
+    for name in names:
         try:
             importlib.import_module(name)
         except Exception:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from backend.adam import AdamW
 from backend.cameras import Views, rays
 from backend.radiance.dense_grid import DenseGrid
 from backend.radiance.field import RadianceField
@@ -52,16 +53,16 @@ def fit(
         {"params": list(field.encoding.parameters()), "lr": GRID_RATE},
         {"params": networks, "lr": NETWORK_RATE},
     ]
-    optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
+    optimizer = AdamW(groups, betas=(0.9, 0.99))
     for _ in range(hull_steps):
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         _hull_loss(field, cut_outs, 2 * field.bound / samples, generator).backward()
         optimizer.step()
     occupancy.update(field)  # before that it may know of a smaller object
     origins, directions = rays(cut_outs.views.c2w, cut_outs.views.fov, *cut_outs.alpha.shape[1:])
     lines = origins.reshape(-1, 3), directions.reshape(-1, 3)
     for _ in range(picture_steps):
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         _picture_loss(field, occupancy, cut_outs, lines, samples, generator).backward()
         if isinstance(field.encoding, DenseGrid):
             for level in field.encoding.parameters():

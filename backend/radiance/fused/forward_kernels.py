@@ -4,8 +4,8 @@
 """Hash grid and both networks of a field in one kernel; the way back is in backward_kernels.py.
 
 A program has a tile of rays and takes their samples front to back, `along` of each ray at a time, so that a
-tile ends when no ray of it sees further. For a sample at x, with features f of the grid (L levels of 2, held as
-two matrices: first and second feature of each level), and an h for each of the two networks:
+tile ends when no ray of it sees further. For a sample at x, with features f of the grid (L levels of 2, held
+as two matrices: first and second feature of each level), and an h for each of the two networks:
 
     h = relu(f W1)    n = h · w_density    density = m softplus(s n + blob(|x|))    colour = sigmoid(h W2)
 
