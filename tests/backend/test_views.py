@@ -142,7 +142,7 @@ def test_the_first_view_is_the_front_and_the_camera_goes_counter_clockwise(
     seen: list[torch.Tensor] = []
     original = MultiViewDiffusion.predict_noise
 
-    def spy(self: MultiViewDiffusion, *inputs: Any) -> torch.Tensor:
+    def spy(self: MultiViewDiffusion, *inputs: Any, **__: Any) -> torch.Tensor:
         seen.append(inputs[3])
         return original(self, *inputs)
 

@@ -16,8 +16,10 @@ def test_with_the_true_noise_sampling_finds_the_image(
     model = make_model().freeze()
     start = torch.randn(8, *model.latent_shape, generator=torch.Generator().manual_seed(3))
 
-    def true_noise(latents: Tensor, t: Tensor, context: Tensor, camera: Tensor, views: int) -> Tensor:
-        assert views == 4
+    def true_noise(
+        latents: Tensor, t: Tensor, context: Tensor, camera: Tensor, views: int, repeated: bool
+    ) -> Tensor:
+        assert (views, repeated) == (4, True)
         alpha = model.schedule.alphas_cumprod[t].view(-1, 1, 1, 1)
         return (latents - alpha.sqrt() * start.repeat(2, 1, 1, 1)) / (1 - alpha).sqrt()
 
