@@ -46,11 +46,6 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def uses_fused(device: torch.device) -> bool:
-    """Whether networks are made fast there, which wants stock ones to begin with."""
-    return device.type == "cuda"
-
-
 def make_current(device: torch.device) -> None:
     """Makes a CUDA device the one where kernels run that are told nothing, as Triton's are."""
     if device.type == "cuda":

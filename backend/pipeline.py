@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from backend import __version__
 from backend.checkpoint import find_checkpoint
 from backend.default_model import pick_model
-from backend.devices import make_current, pick_device, pick_dtype, pick_unet_dtype, uses_fused
+from backend.devices import make_current, pick_device, pick_dtype, pick_unet_dtype
 from backend.diffusion.registry import entry, resolve
 from backend.errors import Cancelled
 from backend.pacing import Pacer, Report
@@ -133,7 +133,7 @@ def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, str, 
     if fit.numbers.tiny_encoder_until:
         parts.append("tiny_vae")
     unet_dtype = pick_unet_dtype(device, dtype, settings.precision)
-    model: MultiViewDiffusion = load(name, device, dtype, parts, unet_dtype, lean=not uses_fused(device))
+    model: MultiViewDiffusion = load(name, device, dtype, parts, unet_dtype, lean=True)
     negative = config.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
     context, negative_context = model.encode_prompts([settings.prompt, negative]).split(1)
     model.drop_text_encoder()

@@ -61,11 +61,7 @@ def _accelerated(model: MultiViewDiffusion) -> MultiViewDiffusion:
     """On the CPU too, for rehearsals."""
     if model.device.type == "cuda":
         return model.accelerate(graphs=False)
-    from backend.diffusion.fast.fusing import fuse
-
-    for part in model.parts.values():
-        fuse(part)
-    return model
+    return model.fuse()
 
 
 def _variants(arguments: argparse.Namespace) -> Iterator[tuple[str, AbstractContextManager[Any]]]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from backend.devices import uses_fused
 from backend.diffusion.attention import CAMERA_NUMBERS, make_multi_view
 from backend.diffusion.config import ModelConfig
 from backend.diffusion.fast.graphs import Graphed
@@ -95,26 +94,35 @@ class MultiViewDiffusion:
     def accelerate(self, graphs: bool = True) -> Self:
         """Makes frozen UNet and autoencoder fast on CUDA, in place: fused channels-last modules, CUDA graphs.
 
-        For use, not for training. Elsewhere than on CUDA it only freezes; where Triton does not work, modules
-        stay stock. graphs: False where calls are too few to be worth a capture. With
-        MVDREAM_KERNELS=off there is nothing of all that.
+        For use, not for training. Elsewhere than on CUDA it only freezes; where Triton does not work, and
+        for networks that have no lean equal, there are graphs alone. graphs: False where calls are too few to
+        be worth a capture. With MVDREAM_KERNELS=off there is nothing of all that.
         """
         self.freeze()
-        if not uses_fused(self.device):
+        if self.device.type != "cuda":
             return self
-        from backend.diffusion.fast.fusing import fuse
-        from backend.diffusion.fast.trial import triton_serves
+        from backend.diffusion.fast.trial import triton_works
 
-        networks = [part for name, part in self.parts.items() if name != "text"]
-        for network in networks:
-            if triton_serves(next(network.parameters())):
-                nn.Module.to(network, memory_format=torch.channels_last)  # type: ignore[call-overload]
-                fuse(network)
+        if all(triton_works(self.device, dtype) for dtype in {_type_of(part) for part in self.parts.values()}):
+            self.fuse()
         if graphs and torch.version.cuda and kernels_allowed():
             unet, vae = _weakly(self._run_unet), _weakly(self._run_vae)
             self._graphs = {"unet": Graphed("UNet", unet), "vae": Graphed("encoder", vae)}
             if self.tiny_vae is not None:
                 self._graphs["tiny_vae"] = Graphed("small encoder", _weakly(self._run_tiny_vae))
+        return self
+
+    def fuse(self) -> Self:
+        """Exchanges modules of UNet and autoencoder for fused channels-last ones, in place. Any device."""
+        from backend.diffusion.fast.fusing import fuse
+        from backend.diffusion.lean.exchange import lean_unet, lean_vae
+
+        self.unet = None if self.unet is None else lean_unet(self.unet)
+        self.vae = None if self.vae is None else lean_vae(self.vae)
+        for name, network in self.parts.items():
+            if name != "text":
+                nn.Module.to(network, memory_format=torch.channels_last)  # type: ignore[call-overload]
+                fuse(network)
         return self
 
     def release_graphs(self) -> None:

@@ -12,6 +12,7 @@ since the last checkpoint is lost then.
 
 import contextlib
 import importlib
+import importlib.util
 import json
 import logging
 import os
@@ -50,12 +51,14 @@ USUAL_IMPORTS = (
     "backend.mesh",
 )
 """What takes long, for a spare to import. Without them a job imports the same by and by."""
-STOCK_IMPORTS = (
-    "diffusers.models.unets.unet_2d_condition",
-    "diffusers.models.autoencoders.autoencoder_kl",
-    "transformers.models.clip.modeling_clip",
+GPU_IMPORTS = (
+    "backend.diffusion.fast.fusing",
+    "backend.diffusion.fast.launching",
+    "backend.radiance.hash_grid_triton",
+    "backend.radiance.fused.trial",
+    "backend.radiance.fused.rendering",
 )
-"""What takes long too, and is wanted on a GPU alone: 150 MB."""
+"""What a GPU's jobs want besides, where there is Triton."""
 
 
 class Channel:
@@ -187,8 +190,8 @@ def _import_the_usual() -> None:
     lower_priority()
     _import(USUAL_IMPORTS)
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        _import(STOCK_IMPORTS)
+    if torch is not None and torch.cuda.is_available() and importlib.util.find_spec("triton"):
+        _import(GPU_IMPORTS)
 
 
 def _import(names: Sequence[str]) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""diffusers' attention blocks without a copy of a map: channels-last maps are tokens already."""
+"""Attention blocks without a copy of a map: channels-last maps are tokens already."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from backend.diffusion.fast.blocks import Replacement
 from backend.diffusion.fast.joined import Joined, Shared
 from backend.diffusion.fast.operations import add, add_layer_norm, add_product, fork_norm, geglu, layer_norm
 from backend.diffusion.fast.twins import Twins
+from backend.diffusion.lean.autoencoder import MapAttention
+from backend.diffusion.lean.transformer import Transformer
 
 _WIDEST_FLASH = 256
 """Wider heads have no fast fused kernel; their gradient is faster as four matrix products."""
@@ -24,15 +26,14 @@ class FusedMapAttention(Replacement):
     group_norm: nn.GroupNorm
     to_out: Any
 
-    def __init__(self, stock: Any) -> None:
-        super().__init__(stock)
-        self.heads = stock.heads
-        self._project = Joined((stock.to_q, stock.to_k, stock.to_v))
+    def __init__(self, lean: MapAttention) -> None:
+        super().__init__(lean)
+        self._project = Joined((lean.to_q, lean.to_k, lean.to_v))
 
-    def forward(self, hidden_states: Tensor, temb: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> the same."""
-        y, x = fork_norm(hidden_states, self.group_norm, act=False)
-        q, k, v = (_heads(part, self.heads) for part in self._project(_tokens(y)))
+        y, x = fork_norm(x, self.group_norm, act=False)
+        q, k, v = (_heads(part, 1) for part in self._project(_tokens(y)))
         if q.is_cuda and q.shape[-1] > _WIDEST_FLASH:
             scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
             mixed = torch.softmax(scores, -1, dtype=torch.float32).to(v.dtype) @ v
@@ -43,17 +44,18 @@ class FusedMapAttention(Replacement):
 
 
 class FusedTransformer(Replacement):
-    """Transformer2DModel of plain blocks: self-attention joined over views, cross-attention, GEGLU."""
+    """The UNet's transformer: self-attention joined over views, cross-attention, GEGLU."""
 
     norm: nn.GroupNorm
     proj_in: nn.Linear | nn.Conv2d
     proj_out: nn.Linear | nn.Conv2d
     transformer_blocks: Any
 
-    def __init__(self, stock: Any) -> None:
-        super().__init__(stock)
-        self._self = [Joined((b.attn1.to_q, b.attn1.to_k, b.attn1.to_v)) for b in stock.transformer_blocks]
-        self._cross = [Joined((b.attn2.to_k, b.attn2.to_v)) for b in stock.transformer_blocks]
+    def __init__(self, lean: Transformer) -> None:
+        super().__init__(lean)
+        blocks: Any = lean.transformer_blocks
+        self._self = [Joined((b.attn1.to_q, b.attn1.to_k, b.attn1.to_v)) for b in blocks]
+        self._cross = [Joined((b.attn2.to_k, b.attn2.to_v)) for b in blocks]
         self._shared: Shared | None = None
         self._first = 0
         self.twins = Twins()
@@ -67,34 +69,27 @@ class FusedTransformer(Replacement):
         """Keys and values of the context are outputs of `shared`, in the blocks' order from `first` on."""
         self._shared, self._first = shared, first
 
-    def forward(
-        self,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor,
-        cross_attention_kwargs: dict[str, Any] | None = None,
-        **_: Any,
-    ) -> tuple[Tensor]:
-        """hidden_states: (B, C, h, w); encoder_hidden_states: (B', T, D). Masks are not known here.
+    def forward(self, x: Tensor, context: Tensor, views: int) -> Tensor:
+        """x: (B, C, h, w); context: (B', T, D). Returns (B, C, h, w).
 
         B' may divide B: each context then belongs to B / B' neighbours.
         """
-        views = (cross_attention_kwargs or {}).get("views", 1)
-        contexts = encoder_hidden_states.shape[0]
-        y, x = fork_norm(self.twins.one(hidden_states), self.norm, act=False)
+        whole, contexts = x, context.shape[0]
+        y, x = fork_norm(self.twins.one(whole), self.norm, act=False)
         tokens = F.linear(_tokens(y), self.proj_in.weight.flatten(1), self.proj_in.bias)
         for number, (block, own) in enumerate(zip(self.transformer_blocks, self._self, strict=True)):
             ending = block.ff.net[2]
             mixed = _attend(block.attn1, own(layer_norm(tokens, block.norm1)), tokens.shape[0] // views)
             tokens, y = add_layer_norm(tokens, mixed, block.attn1.to_out[0].bias, block.norm2)
-            if tokens.shape[0] < hidden_states.shape[0]:
-                tokens, y, x = self.twins.both(tokens), self.twins.both(y), hidden_states
-            parts = (block.attn2.to_q(y), *self._seen(encoder_hidden_states, number))
+            if tokens.shape[0] < whole.shape[0]:
+                tokens, y, x = self.twins.both(tokens), self.twins.both(y), whole
+            parts = (block.attn2.to_q(y), *self._seen(context, number))
             mixed = _attend(block.attn2, parts, contexts)
             # The last layer's bias rides along here, its product is added by the product itself.
             tokens, y = add_layer_norm(tokens, mixed, block.attn2.to_out[0].bias, block.norm3, ending.bias)
             tokens = add_product(tokens, geglu(block.ff.net[0].proj(y)), ending.weight)
         out = F.linear(tokens, self.proj_out.weight.flatten(1))
-        return (add(_map(out, x), self.proj_out.bias, x),)
+        return add(_map(out, x), self.proj_out.bias, x)
 
     def _seen(self, context: Tensor, number: int) -> tuple[Tensor, ...]:
         """A block's keys and values of the context."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""diffusers' convolutional blocks with fused, channels-last insides. They share the stock ones' children."""
+"""Convolutional blocks with fused, channels-last insides. They share the lean ones' children."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from torch import Tensor, nn
 from backend.diffusion.fast.joined import Shared
 from backend.diffusion.fast.operations import add, conv, conv_bias, fork_norm, norm, upsample
 from backend.diffusion.fast.twins import Twins
+from backend.diffusion.lean.blocks import Downsample, Resnet
 
 
 class Replacement(nn.Module):
-    """Takes over the children of a stock module, under their names."""
+    """Takes over the children of a lean module, under their names, and is called as it is."""
 
-    def __init__(self, stock: nn.Module) -> None:
+    def __init__(self, lean: nn.Module) -> None:
         super().__init__()
-        for name, child in stock._modules.items():
+        for name, child in lean._modules.items():
             self.add_module(name, child)
-        self.training = stock.training
+        self.training = lean.training
 
 
 class FusedNorm(nn.Module):
@@ -50,7 +51,7 @@ class FusedConv(nn.Module):
 
 
 class FusedResnet(Replacement):
-    """ResnetBlock2D: a first convolution's bias and the time go into the norm, a second's into the sum."""
+    """A resnet: its first convolution's bias and the time go into the norm, its second's into the sum."""
 
     norm1: nn.GroupNorm
     norm2: nn.GroupNorm
@@ -59,10 +60,10 @@ class FusedResnet(Replacement):
     conv_shortcut: nn.Conv2d | None
     time_emb_proj: nn.Linear | None
 
-    def __init__(self, stock: Any) -> None:
-        super().__init__(stock)
-        # Where stock has None, that is no child.
-        self.conv_shortcut, self.time_emb_proj = stock.conv_shortcut, stock.time_emb_proj
+    def __init__(self, lean: Resnet) -> None:
+        super().__init__(lean)
+        # Where that has None, it is no child.
+        self.conv_shortcut, self.time_emb_proj = lean.conv_shortcut, lean.time_emb_proj
         self._shared: Shared | None = None
         self._number = 0
         self.twins = Twins()
@@ -76,15 +77,15 @@ class FusedResnet(Replacement):
         """What goes into the second norm for a time, (B, E) -> (B, C), is output `number` of `shared`."""
         self._shared, self._number = shared, number
 
-    def forward(self, input_tensor: Tensor, temb: Tensor | None = None) -> Tensor:
-        """input_tensor: (B, C, h, w); temb: (B, E)."""
-        h, x = fork_norm(self.twins.one(input_tensor), self.norm1, act=True)
+    def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
+        """x: (B, C, h, w); time: (B, E)."""
+        h, x = fork_norm(self.twins.one(x), self.norm1, act=True)
         h = _plain(self.conv1, h)
         bias = _bias(self.conv1)[None]
-        if temb is not None and self._shared is not None:
-            bias = self.twins.one(self._shared(temb)[self._number])
-        elif temb is not None and self.time_emb_proj is not None:
-            bias = self.time_emb_proj(F.silu(self.twins.one(temb))) + bias
+        if time is not None and self._shared is not None:
+            bias = self.twins.one(self._shared(time)[self._number])
+        elif time is not None and self.time_emb_proj is not None:
+            bias = self.time_emb_proj(F.silu(self.twins.one(time))) + bias
         h = _plain(self.conv2, norm(h, self.norm2, act=True, bias=bias))
         ending = _bias(self.conv2)
         if self.conv_shortcut is not None:
@@ -95,36 +96,36 @@ class FusedResnet(Replacement):
 
 
 class FusedDownsample(Replacement):
-    """Downsample2D with a convolution of stride 2."""
+    """Half the size, by a convolution of stride 2."""
 
     conv: nn.Conv2d
 
-    def __init__(self, stock: Any) -> None:
-        super().__init__(stock)
-        self.uneven = stock.padding == 0
+    def __init__(self, lean: Downsample) -> None:
+        super().__init__(lean)
+        self.uneven = lean.uneven
 
-    def forward(self, hidden_states: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C', h / 2, w / 2)."""
         weight: Tensor = self.conv.weight
         padding: Any = self.conv.padding
         if self.uneven:
-            # Stock pads the map at its ends alone. Padding all round, and the kernel at its beginning, gives
+            # The lean one pads the map at its ends alone. Padding all round, and the kernel at its beginning, gives
             # the same numbers without a copy of the map.
             weight, padding = F.pad(weight, (1, 0, 1, 0)), (1, 1)
-        return add(conv(hidden_states, weight, self.conv.stride, padding), self.conv.bias)  # type: ignore[arg-type]
+        return add(conv(x, weight, self.conv.stride, padding), self.conv.bias)  # type: ignore[arg-type]
 
 
 class FusedUpsample(Replacement):
-    """Upsample2D: nearest, then a convolution."""
+    """Twice the size by the nearest pixel, and a convolution."""
 
     conv: nn.Conv2d
 
-    def forward(self, hidden_states: Tensor, output_size: Any = None) -> Tensor:
-        """(B, C, h, w) -> (B, C', 2 h, 2 w), or of output_size."""
-        if output_size is None:
-            larger = upsample(hidden_states)
+    def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """(B, C, h, w) -> (B, C, 2 h, 2 w), or of `size`."""
+        if size in (None, (2 * x.shape[2], 2 * x.shape[3])):
+            larger = upsample(x)
         else:
-            larger = F.interpolate(hidden_states, size=output_size, mode="nearest")
+            larger = F.interpolate(x, size=size, mode="nearest")
         return add(_plain(self.conv, larger), self.conv.bias)
 
 

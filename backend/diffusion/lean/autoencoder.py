@@ -79,6 +79,7 @@ class Encoder(nn.Module):
             level.downsamplers = nn.ModuleList([Downsample(width, uneven=True)])
         self.mid_block = Middle(widths[-1], groups)
         self.conv_norm_out = nn.GroupNorm(groups, widths[-1], EPS)
+        self.conv_act = nn.SiLU()
         self.conv_out = nn.Conv2d(widths[-1], 2 * settings.latent_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -87,7 +88,7 @@ class Encoder(nn.Module):
         for level in self.down_blocks:
             x = level(x)
         x = self.mid_block(x)
-        return self.conv_out(F.silu(self.conv_norm_out(x)))
+        return self.conv_out(self.conv_act(self.conv_norm_out(x)))
 
 
 class Decoder(nn.Module):
@@ -108,6 +109,7 @@ class Decoder(nn.Module):
         for level, width in zip(self.up_blocks[:-1], widths[:-1], strict=True):
             level.upsamplers = nn.ModuleList([Upsample(width)])
         self.conv_norm_out = nn.GroupNorm(groups, widths[-1], EPS)
+        self.conv_act = nn.SiLU()
         self.conv_out = nn.Conv2d(widths[-1], settings.out_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -115,7 +117,7 @@ class Decoder(nn.Module):
         x = self.mid_block(self.conv_in(x))
         for level in self.up_blocks:
             x = level(x)
-        return self.conv_out(F.silu(self.conv_norm_out(x)))
+        return self.conv_out(self.conv_act(self.conv_norm_out(x)))
 
 
 class Level(nn.Module):

@@ -37,11 +37,11 @@ class Downsample(nn.Module):
     def __init__(self, channels: int, uneven: bool = False) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=0 if uneven else 1)
-        self._uneven = uneven
+        self.uneven = uneven
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C, h / 2, w / 2)."""
-        return self.conv(F.pad(x, (0, 1, 0, 1)) if self._uneven else x)
+        return self.conv(F.pad(x, (0, 1, 0, 1)) if self.uneven else x)
 
 
 class Upsample(nn.Module):

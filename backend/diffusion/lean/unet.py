@@ -38,6 +38,7 @@ class UNet(nn.Module):
         self.mid_block = MidBlock(settings)
         self.up_blocks = nn.ModuleList(_up_blocks(settings))
         self.conv_norm_out = nn.GroupNorm(groups, widths[0], eps)
+        self.conv_act = nn.SiLU()
         self.conv_out = nn.Conv2d(widths[0], settings.out_channels, 3, padding=1)
 
     def forward(
@@ -53,7 +54,7 @@ class UNet(nn.Module):
         (B, 16), the cameras; cross_attention_kwargs: how many "views" are joined. Returns ((B, C, h, w),).
         """
         context, views = encoder_hidden_states, cross_attention_kwargs["views"]
-        waves = time_waves(timestep, self.conv_in.out_channels).to(sample.dtype)
+        waves = time_waves(timestep, self.config.block_out_channels[0]).to(sample.dtype)
         time = self.time_embedding(waves) + self.class_embedding(class_labels)
         x = self.conv_in(sample)
         skips = [x]
@@ -62,7 +63,7 @@ class UNet(nn.Module):
         x = self.mid_block(x, time, context, views)
         for block in self.up_blocks:
             x = block(x, time, context, views, skips)
-        return (self.conv_out(F.silu(self.conv_norm_out(x))),)
+        return (self.conv_out(self.conv_act(self.conv_norm_out(x))),)
 
 
 class TimeEmbedding(nn.Module):

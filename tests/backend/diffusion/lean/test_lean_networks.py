@@ -153,3 +153,32 @@ def test_a_number_that_is_none_is_refused_with_a_sentence(tmp_path: Path) -> Non
     change(folder / "unet" / "config.json", norm_num_groups="many")
     with pytest.raises(UserError, match="broken"):
         load(folder, lean=True)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 2e-3), (torch.bfloat16, 3e-2)])
+def test_on_a_gpu_they_are_the_same_within_its_precision(dtype: torch.dtype, limit: float) -> None:
+    """The small image encoder too, which has no stock counterpart that is loaded."""
+    names = ("unet", "vae", "text", "tiny_vae")
+    exact, found = (
+        load("small", device, kind, names, lean=True)
+        for device, kind in (("cpu", torch.float32), ("cuda", dtype))
+    )
+    camera, noise, images = drawn(8, 16), drawn(8, 4, 16, 16), drawn(2, 64, 64, 3).sigmoid()
+
+    def numbers(model: MultiViewDiffusion) -> list[Tensor]:
+        place = model.device
+        context = model.encode_prompts(["a red mug"]).expand(8, -1, -1)
+        steps = torch.arange(8, device=place) * 120
+        eps = model.predict_noise(noise.to(place), steps, context, camera.to(place), 4)
+        seen = images.to(place).requires_grad_()
+        latents = model.encode_images_tiny(seen)
+        (slope,) = torch.autograd.grad(latents.square().sum(), seen)
+        return [
+            each.detach().float().cpu()
+            for each in (context, eps, latents, slope, model.decode_latents(noise[:1].to(place)))
+        ]
+
+    for expected, value in zip(numbers(exact), numbers(found), strict=True):
+        assert (value - expected).norm() < limit * expected.norm()
