@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a trial of our own GPU kernels ends: they serve, they don't, or the card is lost. No torch."""
+"""How a trial of our own GPU kernels goes on and ends: they serve, they don't, or the card is lost."""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from backend.errors import UserError
 from backend.gpu_errors import crashes_explained
+
+Found = TypeVar("Found")
 
 log = logging.getLogger(__name__)
 
@@ -29,3 +33,18 @@ def ends_well(trial: Callable[[], bool], lament: str) -> bool:
     except Exception as error:  # noqa: BLE001 - compiler, driver, card: anything can go wrong
         log.warning(lament, error)
         return False
+
+
+def side_by_side(works: Sequence[Callable[[], Found]]) -> list[Found]:
+    """What the works return, in their order; on a GPU each in a thread of its own.
+
+    On a fresh machine kernels are compiled, and the compiler lets other threads work meanwhile. Threads begin
+    with gradients on, whatever the caller's mode.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        return [work() for work in works]
+    device = torch.cuda.current_device()
+    with ThreadPoolExecutor(len(works), "trial", torch.cuda.set_device, (device,)) as pool:
+        return [future.result() for future in [pool.submit(work) for work in works]]

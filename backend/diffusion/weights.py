@@ -42,7 +42,7 @@ def fill_from_file(
                 if tensor.shape != state[name].shape:
                     shapes = f"{list(tensor.shape)}, not {list(state[name].shape)}"
                     raise UserError(f"The model file {path} does not fit its config.json: {key} is {shapes}.")
-                weights[name] = tensor.to(device=device, dtype=dtype)
+                weights[name] = tensor.to(device).to(dtype)  # a GPU casts faster
         _check_finite(path, weights)
         module.load_state_dict(weights, strict=True, assign=True)
     except FileNotFoundError:

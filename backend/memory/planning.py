@@ -39,9 +39,8 @@ def plan(
     """
     from backend.devices import title
 
-    here = Surroundings(
-        device.type, dtype.itemsize, kernels_on(device, numbers), has_graphs(device), fuses(device, dtype)
-    )
+    kernels, fused = _tried(device, dtype, numbers)
+    here = Surroundings(device.type, dtype.itemsize, kernels, has_graphs(device), fused)
 
     def need_of(facts: ModelFacts) -> Callable[[Numbers], Need]:
         return lambda candidate: estimate(facts, candidate, here)
@@ -79,17 +78,36 @@ def plan_sampling(
     raise UserError(nothing_fits("Sampling views needs", least, room, title(device), others))
 
 
+def _tried(device: torch.device, dtype: torch.dtype, numbers: Numbers) -> tuple[Kernels, bool]:
+    """`kernels_on` and `fuses`: the kernels' trials, which take long on a fresh machine."""
+    if device.type != "cuda":
+        return "none", False
+    from backend.kernel_trial import side_by_side
+
+    def field() -> Kernels:
+        return kernels_on(device, numbers)
+
+    def networks() -> bool:
+        return fuses(device, dtype)
+
+    kernels, fused = side_by_side((field, networks))
+    return kernels, fused
+
+
 def kernels_on(device: torch.device, numbers: Numbers) -> Kernels:
     """Which Triton kernels will run there for a field of these numbers: they are tried, once a process."""
+    from backend.kernel_trial import side_by_side
     from backend.radiance.hash_grid import triton_works
 
-    if device.type != "cuda" or not triton_works():
+    if device.type != "cuda":
         return "none"
-    if not is_fused(numbers, device.type, "field"):
-        return "grid"
-    from backend.radiance.fused.trial import fused_works
+    trials = [triton_works]
+    if is_fused(numbers, device.type, "field"):
+        from backend.radiance.fused.trial import fused_works
 
-    return "field" if fused_works(numbers.hash_levels, numbers.hidden) else "grid"
+        trials.append(lambda: fused_works(numbers.hash_levels, numbers.hidden))
+    grid, *whole = side_by_side(trials)
+    return "none" if not grid else "field" if all(whole) and whole else "grid"
 
 
 def fuses(device: torch.device, dtype: torch.dtype) -> bool:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backend.kernel_switch import kernels_allowed
-from backend.kernel_trial import ends_well
+from backend.kernel_trial import ends_well, side_by_side
 
 log = logging.getLogger(__name__)
 
@@ -51,64 +51,89 @@ def _agrees(device: int, dtype: torch.dtype) -> bool:
 
 def errors(device: torch.device, dtype: torch.dtype) -> list[Tensor]:
     """Relative errors: norm, its gradient, bias and residual, upsampling, convolution; kernels for tokens."""
-    from backend.diffusion.fast import launching
+    trial = _Trial(device, dtype)
+    works: list[Callable[[], list[Tensor]]] = [
+        functools.partial(work, channels, groups)
+        for work in (trial.norm_errors, trial.map_errors)
+        for channels, groups in ((40, 4), (64, 32))
+    ]
+    return [each for found in side_by_side([*works, trial.conv_errors, trial.token_errors]) for each in found]
 
-    generator = torch.Generator().manual_seed(0)
 
-    def random(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator).to(device, dtype)
+class _Trial:
+    """Small maps and tokens of a type on a device, and what the kernels make of them."""
 
-    def map_(channels: int) -> Tensor:
-        return random(2, channels, 7, 9).contiguous(memory_format=torch.channels_last)
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        self._device, self._dtype = device, dtype
 
-    found = []
-    for channels, groups in ((40, 4), (64, 32)):
-        x, dy, beside = (map_(channels) for _ in range(3))
-        bias, weight, shift = random(2, channels), random(channels), random(channels)
+    def _numbers(self, *shapes: tuple[int, ...]) -> list[Tensor]:
+        """Random ones, the same at each call."""
+        generator = torch.Generator().manual_seed(0)
+        return [torch.randn(shape, generator=generator).to(self._device, self._dtype) for shape in shapes]
+
+    def _maps(self, channels: int, count: int) -> list[Tensor]:
+        drawn = self._numbers(*[(2, channels, 7, 9)] * count)
+        return [each.contiguous(memory_format=torch.channels_last) for each in drawn]
+
+    def norm_errors(self, channels: int, groups: int) -> list[Tensor]:
+        from backend.diffusion.fast import launching
+
+        x, dy, beside = self._maps(channels, 3)
+        bias, weight, shift = self._numbers((2, channels), (channels,), (channels,))
         with torch.enable_grad():
             # Leaves: the caller may be inside a graph of its own.
             exact = x.detach().float().requires_grad_()
             moved = exact + bias.float()[:, :, None, None]
             wanted = F.silu(F.group_norm(moved, groups, weight.float(), shift.float(), 1e-5))
             (slope,) = torch.autograd.grad(wanted, exact, dy.float())
+        found = []
         for whole in (True, False):
             y, factors, moments = launching.normalize(x, bias, groups, weight, shift, 1e-5, True, whole)
             dx = launching.normalize_back(x, dy, beside, bias, weight, factors, moments, True)
             found += [_error(y, wanted.detach()), _error(dx, slope + beside.float())]
-        found.append(
-            _error(launching.add_bias(x, shift, dy), x.float() + shift.float()[:, None, None] + dy.float())
-        )
+        return found
+
+    def map_errors(self, channels: int, _groups: int) -> list[Tensor]:
+        from backend.diffusion.fast import launching
+
+        x, dy = self._maps(channels, 2)
+        (shift,) = self._numbers((channels,))
+        moved = x.float() + shift.float()[:, None, None] + dy.float()
         y, sums = launching.add_bias_and_sum(x, shift, dy)
-        found += [_error(y, x.float() + shift.float()[:, None, None] + dy.float()), _sum_error(sums, y)]
         larger = F.interpolate(x.float(), scale_factor=2.0, mode="nearest")
-        found.append(_error(launching.upsample(x), larger))
-    x, weight = map_(3), random(64, 3, 3, 3).contiguous(memory_format=torch.channels_last)
-    y, sums = launching.first_conv(x, weight, random(64).zero_())
-    # In double precision: of float32, PyTorch's own may have no more digits than TensorFloat-32.
-    found += [_error(y, F.conv2d(x.double(), weight.double(), padding=1)), _sum_error(sums, y)]
-    return [*found, *_token_errors(random)]
+        return [
+            _error(launching.add_bias(x, shift, dy), moved),
+            *(_error(y, moved), _sum_error(sums, y)),
+            _error(launching.upsample(x), larger),
+        ]
+
+    def conv_errors(self) -> list[Tensor]:
+        from backend.diffusion.fast import launching
+
+        (x,), (weight,) = self._maps(3, 1), self._numbers((64, 3, 3, 3))
+        weight = weight.contiguous(memory_format=torch.channels_last)
+        y, sums = launching.first_conv(x, weight, weight.new_zeros(64))
+        # In double precision: of float32, PyTorch's own may have no more digits than TensorFloat-32.
+        return [_error(y, F.conv2d(x.double(), weight.double(), padding=1)), _sum_error(sums, y)]
+
+    def token_errors(self) -> list[Tensor]:
+        """Of the kernels for tokens: residual and LayerNorm, GEGLU."""
+        from backend.diffusion.fast import launching
+
+        x, h, bias, later, weight, shift, wide = self._numbers(*[(5, 320)] * 2, *[(320,)] * 4, (5, 96))
+        total = x.float() + h.float() + bias.float()
+        tokens, y = launching.add_layer_norm(x, h, bias, later, weight, shift, 1e-5)
+        found = [_error(tokens, total + later.float())]
+        for normed, given in ((y, total), (launching.layer_norm(x, weight, shift, 1e-5), x.float())):
+            found.append(_error(normed, F.layer_norm(given, (320,), weight.float(), shift.float(), 1e-5)))
+        value, gate = wide.float().chunk(2, -1)
+        return [*found, _error(launching.geglu(wide), value * F.gelu(gate))]
 
 
 def _sum_error(sums: Tensor, y: Tensor) -> Tensor:
     """Of the sums of a map and of its squares."""
     y = y.float().flatten(2)
     return _error(sums.sum(1), torch.stack((y.sum(-1), y.square().sum(-1)), 1))
-
-
-def _token_errors(random: Callable[..., Tensor]) -> list[Tensor]:
-    """Of the kernels for tokens: residual and LayerNorm, GEGLU."""
-    from backend.diffusion.fast import launching
-
-    x, h = random(5, 320), random(5, 320)
-    bias, later, weight, shift = (random(320) for _ in range(4))
-    total = x.float() + h.float() + bias.float()
-    tokens, y = launching.add_layer_norm(x, h, bias, later, weight, shift, 1e-5)
-    found = [_error(tokens, total + later.float())]
-    for normed, given in ((y, total), (launching.layer_norm(x, weight, shift, 1e-5), x.float())):
-        found.append(_error(normed, F.layer_norm(given, (320,), weight.float(), shift.float(), 1e-5)))
-    h = random(5, 96)
-    value, gate = h.float().chunk(2, -1)
-    return [*found, _error(launching.geglu(h), value * F.gelu(gate))]
 
 
 def _error(found: Tensor, expected: Tensor) -> Tensor:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import functools
 import logging
 from dataclasses import replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from backend.kernel_switch import kernels_allowed
-from backend.kernel_trial import ends_well
+from backend.kernel_trial import ends_well, side_by_side
 from backend.radiance.field import RadianceField
 from backend.radiance.fused.compositing import composite
 from backend.radiance.fused.field import at_points, evaluate
@@ -77,22 +78,27 @@ def errors(levels: int, hidden: int) -> list[float]:
     field = RadianceField(grid, hidden=hidden, generator=start, bias=False).to(device)
     marched, other = _march(field, start)
     weights = torch.randn(_SIDE**2, 3, generator=start).to(device)
-    found = [other]
-    for width, normals in ((_SIDE, True), (_SIDE, False), (0, False)):
-        samples = replace(marched, width=width)
-        results: list[list[Tensor]] = []
+    x = (torch.rand(300, 3, generator=start) * 2 - 1).to(device)
+
+    def with_gradients(width: int, normals: bool) -> list[float]:
+        samples, results = replace(marched, width=width), []
         for render in (_render, _plainly):
             rgb, push = render(field, samples, normals)
             gradients = torch.autograd.grad((rgb * weights).sum() + push, list(field.parameters()))
             results.append([rgb.detach(), *gradients])
-        found += [_error(a, b) for a, b in zip(*results, strict=True)]
-    with torch.no_grad():
-        seen = _render(field, marched, False)[0]
-    found.append(_error(seen, _plainly(field, marched, False)[0]))
-    x = (torch.rand(300, 3, generator=start) * 2 - 1).to(device)
-    density, colour = field(x)  # by PyTorch, as this grid has no kernels
-    points = (*at_points(field, x, True), at_points(field, x, False)[0])
-    return found + [_error(a, b) for a, b in zip(points, (density, colour, density), strict=True)]
+        return [_error(a, b) for a, b in zip(*results, strict=True)]
+
+    def without() -> list[float]:
+        with torch.no_grad():
+            return [_error(_render(field, marched, False)[0], _plainly(field, marched, False)[0])]
+
+    def at_places() -> list[float]:
+        density, colour = field(x)  # by PyTorch, as this grid has no kernels
+        points = (*at_points(field, x, True), at_points(field, x, False)[0])
+        return [_error(a, b) for a, b in zip(points, (density, colour, density), strict=True)]
+
+    works = [partial(with_gradients, *each) for each in ((_SIDE, True), (_SIDE, False), (0, False))]
+    return [other, *(error for found in side_by_side([*works, without, at_places]) for error in found)]
 
 
 def _march(field: RadianceField, start: torch.Generator) -> tuple[Marched, float]:
