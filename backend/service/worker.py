@@ -57,8 +57,9 @@ GPU_IMPORTS = (
     "backend.radiance.hash_grid_triton",
     "backend.radiance.fused.trial",
     "backend.radiance.fused.rendering",
+    "torch.fx.experimental.symbolic_shapes",
 )
-"""What a GPU's jobs want besides, where there is Triton."""
+"""What a GPU's jobs want besides, where there is Triton; the last by gradients of what is no single number."""
 
 
 class Channel:
