@@ -92,13 +92,17 @@ class MultiViewDiffusion:
         return self
 
     def accelerate(self, graphs: bool = True) -> Self:
-        """Makes frozen UNet and autoencoder fast on CUDA, in place: fused channels-last modules, CUDA graphs.
+        """Makes frozen UNet and autoencoder fast, in place.
 
-        For use, not for training. Elsewhere than on CUDA it only freezes; where Triton does not work, and
-        for networks that have no lean equal, there are graphs alone. graphs: False where calls are too few to
-        be worth a capture. With MVDREAM_KERNELS=off there is nothing of all that.
+        For use, not for training. On CUDA: fused channels-last modules and CUDA graphs; where Triton does not
+        work, and for networks that have no lean equal, graphs alone; with MVDREAM_KERNELS=off nothing of all
+        that. On a processor the UNet alone is fused, which spares what both halves of guidance and all views
+        have in common; its convolutions and the autoencoder's gradient are as fast as they are. Elsewhere
+        models are only frozen. graphs: False where calls are too few to be worth a capture.
         """
         self.freeze()
+        if self.device.type == "cpu":
+            return self._fuse(("unet",), torch.contiguous_format)
         if self.device.type != "cuda":
             return self
         from backend.diffusion.fast.trial import triton_works
@@ -114,15 +118,18 @@ class MultiViewDiffusion:
 
     def fuse(self) -> Self:
         """Exchanges modules of UNet and autoencoder for fused channels-last ones, in place. Any device."""
+        return self._fuse(("unet", "vae", "tiny_vae"), torch.channels_last)
+
+    def _fuse(self, names: Sequence[str], layout: torch.memory_format) -> Self:
         from backend.diffusion.fast.fusing import fuse
         from backend.diffusion.lean.exchange import lean_unet, lean_vae
 
-        self.unet = None if self.unet is None else lean_unet(self.unet)
-        self.vae = None if self.vae is None else lean_vae(self.vae)
-        for name, network in self.parts.items():
-            if name != "text":
-                nn.Module.to(network, memory_format=torch.channels_last)  # type: ignore[call-overload]
-                fuse(network)
+        for name, lean in (("unet", lean_unet), ("vae", lean_vae)):
+            if name in names and getattr(self, name) is not None:
+                setattr(self, name, lean(getattr(self, name)))
+        for network in (self.parts[name] for name in names if name in self.parts):
+            nn.Module.to(network, memory_format=layout)  # type: ignore[call-overload]
+            fuse(network)
         return self
 
     def release_graphs(self) -> None:
