@@ -118,8 +118,7 @@ def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, str, 
     folder = resolve(name)
     found = entry(name, folder)
     config = found.config
-    asked = settings.resolve(config.image_size)
-    found.require_tiny_encoder(asked.tiny_encoder_until)
+    asked = found.recipe(settings, device.type)
     dtype = pick_dtype(device, config.image_size, settings.precision)
     fit = plan(folder, config.image_size, asked, device, dtype)
     notes = tuple(fit.sentences)

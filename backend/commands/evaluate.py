@@ -99,7 +99,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         settings = GenerateSettings.from_values({**values, "prompt": "a red mug"})
     folder = resolve(values["model"])
     model = entry(folder.name, folder)
-    model.require_tiny_encoder(settings.resolve(model.config.image_size).tiny_encoder_until)
+    model.recipe(settings)
     return values
 
 

@@ -7,8 +7,9 @@ import logging
 import os
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backend.diffusion.catalogue import KNOWN, KnownModel
 from backend.diffusion.config import CONFIG_FILE, ModelConfig, read_config
@@ -16,6 +17,9 @@ from backend.diffusion.inspection import remedied, require_whole
 from backend.diffusion.places import part_folder
 from backend.diffusion.tokenizer import WordTokenizer
 from backend.errors import UserError
+
+if TYPE_CHECKING:
+    from backend.settings import GenerateSettings, Numbers
 
 SHIPPED = Path(__file__).resolve().parent.parent / "models"
 USER_MODELS_VARIABLE = "MVDREAM_MODELS"
@@ -51,15 +55,24 @@ class ModelEntry:
         if not self.reads_prompts:
             raise UserError(f"The model in {self.folder} has no text encoder, so it can't read prompts.")
 
-    def require_tiny_encoder(self, share: float) -> None:
-        """Raises UserError where a recipe's `tiny_encoder_until` is above 0 and there is no such encoder."""
+    def recipe(self, settings: GenerateSettings, device_type: str = "cpu") -> Numbers:
+        """What a job's settings come to with this model on a device of that type ("cpu", "cuda", "mps").
+
+        A small image encoder that only the preset asks for is left out where the model has none, and
+        elsewhere than on a processor, where it was never measured. Raises UserError where it is asked for by
+        hand and missing, and for numbers that are impossible together.
+        """
+        numbers = settings.resolve(self.config.image_size)
         folder = part_folder(self.folder, "tiny_vae")
-        if share > 0 and not folder.is_dir():
+        if settings.tiny_encoder_until is None and (device_type != "cpu" or not folder.is_dir()):
+            return replace(numbers, tiny_encoder_until=0.0)
+        if numbers.tiny_encoder_until and not folder.is_dir():
             raise UserError(
-                f"tiny_encoder_until is {share:g}, but the model {self.name} has no small image encoder"
-                f" ({folder} is missing). Leave tiny_encoder_until at 0, or put one there:"
+                f"tiny_encoder_until is {numbers.tiny_encoder_until:g}, but the model {self.name} has no small"
+                f" image encoder ({folder} is missing). Leave it out, or put one there:"
                 " docs/models.md says which."
             )
+        return numbers
 
     @property
     def words(self) -> list[str] | None:

@@ -38,7 +38,7 @@ def admit(settings: Request | DownloadSettings, data_dir: Path) -> None:
         if isinstance(settings, ViewsSettings):
             settings.check_for(model.config)
         if isinstance(settings, GenerateSettings):
-            model.require_tiny_encoder(settings.resolve(model.config.image_size).tiny_encoder_until)
+            model.recipe(settings)
         check_words(model.tokenizer(), settings.prompt, settings.negative_prompt)
     check_room(data_dir)
 

@@ -105,8 +105,8 @@ def test_analytic_normals_on_dense_grids_are_refused_where_pytorch_lacks_them(
     assert kind_of_normals(dense, CPU) == "analytic"
 
 
-def test_no_recipe_encodes_with_the_small_encoder_unless_asked() -> None:
-    assert not any(encodes_tiny(numbers, 0) for p in PRESETS.values() for numbers in (p.numbers, p.small))
+def test_with_published_models_no_recipe_encodes_with_a_small_encoder() -> None:
+    assert not any(encodes_tiny(preset.numbers, 0) for preset in PRESETS.values())
 
 
 @pytest.mark.parametrize(("share", "steps"), [(0.0, 0), (0.29, 3), (0.5, 5), (1.0, 10)])
