@@ -3,8 +3,8 @@
 
 Seconds until `--help` has printed, until the service answers, and until a job of the shipped model, sent
 to the service, has its model loaded and has taken its first step: by a worker that is started for it, and by
-one that was waiting. Files are in the page cache after the first round, which is not in the medians but shown:
-on a fresh machine with a GPU it compiles the kernels. --model FOLDER --preset paper: a full-size model instead.
+one that was waiting. Files are in the page cache after the first round, shown but not in the medians: on a
+fresh machine with a GPU it compiles the kernels. --model FOLDER --preset paper: a full-size model instead.
 """
 
 from __future__ import annotations

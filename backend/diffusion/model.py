@@ -107,7 +107,9 @@ class MultiViewDiffusion:
             return self
         from backend.diffusion.fast.trial import triton_works
 
-        if all(triton_works(self.device, dtype) for dtype in {_type_of(part) for part in self.parts.values()}):
+        if all(
+            triton_works(self.device, dtype) for dtype in {_type_of(part) for part in self.parts.values()}
+        ):
             self.fuse()
         if graphs and torch.version.cuda and kernels_allowed():
             unet, vae = _weakly(self._run_unet), _weakly(self._run_vae)

@@ -56,7 +56,7 @@ class ModelEntry:
             raise UserError(f"The model in {self.folder} has no text encoder, so it can't read prompts.")
 
     def recipe(self, settings: GenerateSettings, device_type: str = "cpu") -> Numbers:
-        """What a job's settings come to with this model on a device of that type ("cpu", "cuda", "mps").
+        """What a job's settings come to with this model, on a device of type "cpu", "cuda" or "mps".
 
         A small image encoder that only the preset asks for is left out where the model has none, and
         elsewhere than on a processor, where it was never measured. Raises UserError where it is asked for by
@@ -64,12 +64,13 @@ class ModelEntry:
         """
         numbers = settings.resolve(self.config.image_size)
         folder = part_folder(self.folder, "tiny_vae")
-        if settings.tiny_encoder_until is None and (device_type != "cpu" or not folder.is_dir()):
+        has_one = folder.is_dir()
+        if not settings.is_own("tiny_encoder_until") and not (has_one and device_type == "cpu"):
             return replace(numbers, tiny_encoder_until=0.0)
-        if numbers.tiny_encoder_until and not folder.is_dir():
+        if numbers.tiny_encoder_until and not has_one:
             raise UserError(
-                f"tiny_encoder_until is {numbers.tiny_encoder_until:g}, but the model {self.name} has no small"
-                f" image encoder ({folder} is missing). Leave it out, or put one there:"
+                f"tiny_encoder_until is {numbers.tiny_encoder_until:g}, but the model {self.name} has no"
+                f" small image encoder ({folder} is missing). Leave it out, or put one there:"
                 " docs/models.md says which."
             )
         return numbers

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backend.diffusion.config import ModelConfig
 from backend.errors import UserError
@@ -84,23 +85,25 @@ def _tried(device: torch.device, dtype: torch.dtype, numbers: Numbers) -> tuple[
         return "none", False
     from backend.kernel_trial import side_by_side
 
-    def field() -> Kernels:
-        return kernels_on(device, numbers)
+    found: dict[str, Any] = {}
 
-    def networks() -> bool:
-        return fuses(device, dtype)
+    def field() -> None:
+        found["kernels"] = kernels_on(device, numbers)
 
-    kernels, fused = side_by_side((field, networks))
-    return kernels, fused
+    def networks() -> None:
+        found["fused"] = fuses(device, dtype)
+
+    side_by_side((field, networks))
+    return found["kernels"], found["fused"]
 
 
 def kernels_on(device: torch.device, numbers: Numbers) -> Kernels:
     """Which Triton kernels will run there for a field of these numbers: they are tried, once a process."""
+    if device.type != "cuda" or not kernels_allowed() or importlib.util.find_spec("triton") is None:
+        return "none"
     from backend.kernel_trial import side_by_side
     from backend.radiance.hash_grid import triton_works
 
-    if device.type != "cuda":
-        return "none"
     trials = [triton_works]
     if is_fused(numbers, device.type, "field"):
         from backend.radiance.fused.trial import fused_works

@@ -59,7 +59,7 @@ GPU_IMPORTS = (
     "backend.radiance.fused.rendering",
     "torch.fx.experimental.symbolic_shapes",
 )
-"""What a GPU's jobs want besides, where there is Triton; the last by gradients of what is no single number."""
+"""What a GPU's jobs want besides, where there is Triton; the last for gradients of several numbers."""
 
 
 class Channel:

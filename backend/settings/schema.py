@@ -80,6 +80,10 @@ class GenerateSettings(Request, Overrides):
         numbers.check()
         return numbers
 
+    def is_own(self, name: str) -> bool:
+        """Whether a number is the user's own and not the preset's."""
+        return getattr(self, name) is not None
+
     def _over(self, numbers: Numbers) -> Numbers:
         own = {name: getattr(self, name) for name in NUMBER_NAMES}
         return dataclasses.replace(

@@ -109,8 +109,8 @@ class FusedDownsample(Replacement):
         weight: Tensor = self.conv.weight
         padding: Any = self.conv.padding
         if self.uneven:
-            # The lean one pads the map at its ends alone. Padding all round, and the kernel at its beginning, gives
-            # the same numbers without a copy of the map.
+            # The lean one pads the map at its ends alone. Padding all round, and the kernel at its beginning,
+            # gives the same numbers without a copy of the map.
             weight, padding = F.pad(weight, (1, 0, 1, 0)), (1, 1)
         return add(conv(x, weight, self.conv.stride, padding), self.conv.bias)  # type: ignore[arg-type]
 

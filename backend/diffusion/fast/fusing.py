@@ -36,8 +36,8 @@ def fuse(network: nn.Module) -> int:
         if isinstance(parent, UNet | Encoder | Decoder):
             _fuse_ends(parent)
         for name, child in list(parent._modules.items()):
-            if type(child) in _FASTER:
-                setattr(parent, name, _FASTER[type(child)](child))
+            if child is not None and (faster := _FASTER.get(type(child))):
+                setattr(parent, name, faster(child))
                 count += 1
     share(network)
     if isinstance(network, UNet):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -97,7 +98,9 @@ def errors(levels: int, hidden: int) -> list[float]:
         points = (*at_points(field, x, True), at_points(field, x, False)[0])
         return [_error(a, b) for a, b in zip(points, (density, colour, density), strict=True)]
 
-    works = [partial(with_gradients, *each) for each in ((_SIDE, True), (_SIDE, False), (0, False))]
+    works: list[Callable[[], list[float]]] = [
+        partial(with_gradients, *each) for each in ((_SIDE, True), (_SIDE, False), (0, False))
+    ]
     return [other, *(error for found in side_by_side([*works, without, at_places]) for error in found)]
 
 

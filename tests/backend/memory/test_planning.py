@@ -85,18 +85,26 @@ def test_the_kernels_that_will_run(
         asked.append((levels, hidden))
         return field
 
+    monkeypatch.setattr(planning.importlib.util, "find_spec", lambda name: name)
     monkeypatch.setattr("backend.radiance.hash_grid.triton_works", lambda: grid)
     # Not imported: it needs Triton itself.
     monkeypatch.setitem(sys.modules, "backend.radiance.fused.trial", SimpleNamespace(fused_works=fused_works))
     paper = replace(PRESETS["paper"].numbers, hash_levels=12, hidden=32)
     cuda = torch.device("cuda")
     assert planning.kernels_on(cuda, paper) == kernels
-    assert asked == ([(12, 32)] if grid else [])
+    assert asked == [(12, 32)]  # side by side with the grid's, whatever becomes of that
     assert planning.kernels_on(torch.device("cpu"), paper) == "none"
     # What the field's kernels can't do they are not tried for.
     biased = replace(paper, network_bias="yes")
     assert planning.kernels_on(cuda, biased) == ("grid" if grid else "none")
-    assert len(asked) == int(grid)
+    assert len(asked) == 1
+
+
+def test_without_triton_nothing_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows: the field's kernels can't even be imported there."""
+    monkeypatch.setattr(planning.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "backend.radiance.fused.trial", None)
+    assert planning.kernels_on(torch.device("cuda"), PRESETS["paper"].numbers) == "none"
 
 
 def test_networks_are_fused_where_their_own_kernels_work(monkeypatch: pytest.MonkeyPatch) -> None:
