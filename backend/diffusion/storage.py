@@ -71,7 +71,7 @@ def load(
     folder = resolve(path_or_name)
     if is_foreign(folder):
         model = _load_foreign(folder, device, dtype, wanted - {TINY_VAE})
-        return _cast_unet(_with_tiny_encoder(model, folder, device, dtype, wanted), unet_dtype)
+        return _cast_unet(_with_tiny_encoder(model, folder, device, dtype, wanted, lean), unet_dtype)
     config = read_config(folder)
     entry = ModelEntry(config.name, folder, config)
     if parts is None and not entry.reads_prompts:
@@ -86,7 +86,7 @@ def load(
             vae=_load_vae(folder, device, dtype, decoder, lean) if decoder or VAE_ENCODER in wanted else None,
             text=_load_text(folder, device, dtype, lean) if "text" in wanted else None,
         )
-    model = _with_tiny_encoder(model.freeze(), folder, device, dtype, wanted)
+    model = _with_tiny_encoder(model.freeze(), folder, device, dtype, wanted, lean)
     return _cast_unet(model, unet_dtype)
 
 
@@ -152,10 +152,15 @@ def _load_text(folder: Path, device: torch.device | str, dtype: torch.dtype, lea
 
 
 def _with_tiny_encoder(
-    model: MultiViewDiffusion, folder: Path, device: torch.device | str, dtype: torch.dtype, wanted: set[str]
+    model: MultiViewDiffusion,
+    folder: Path,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    wanted: set[str],
+    lean: bool,
 ) -> MultiViewDiffusion:
     if TINY_VAE in wanted:
-        model.tiny_vae = load_tiny_encoder(folder, device, dtype)
+        model.tiny_vae = load_tiny_encoder(folder, device, dtype, lean)
         if model.vae is not None:
             require_same_latents(model.tiny_vae, model.vae, folder)
     return model

@@ -8,12 +8,14 @@ distribution to sample from.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from backend.diffusion.lean.settings import tiny_settings
 from backend.diffusion.part_modules import build_part
 from backend.diffusion.places import part_folder, weights_file
 from backend.diffusion.weights import fill_from_file
@@ -25,8 +27,15 @@ if TYPE_CHECKING:
 _DECODER = ("decoder.",)
 
 
-def make_tiny_encoder(config: dict[str, Any]) -> AutoencoderTiny:
-    """diffusers' module of these settings without its decoder, which nothing here has a use for."""
+def make_tiny_encoder(config: dict[str, Any], lean: bool = False) -> Any:
+    """diffusers' module of these settings without its decoder, which nothing here has a use for.
+
+    lean: the lean one instead, where it knows the settings.
+    """
+    if lean and (settings := tiny_settings(config)):
+        from backend.diffusion.lean.tiny_encoder import TinyEncoder
+
+        return TinyEncoder(settings)
     from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 
     # diffusers writes this one itself and warns when it reads it.
@@ -36,13 +45,17 @@ def make_tiny_encoder(config: dict[str, Any]) -> AutoencoderTiny:
     return found
 
 
-def load_tiny_encoder(folder: Path, device: torch.device | str, dtype: torch.dtype) -> AutoencoderTiny:
+def load_tiny_encoder(
+    folder: Path, device: torch.device | str, dtype: torch.dtype, lean: bool = False
+) -> AutoencoderTiny:
     """The small encoder of the model in `folder`, frozen; the file may hold a decoder too.
+
+    lean: see `make_tiny_encoder`.
 
     Raises UserError naming a file that is missing or broken.
     """
     try:
-        tiny = build_part(part_folder(folder, "tiny_vae"), make_tiny_encoder)
+        tiny = build_part(part_folder(folder, "tiny_vae"), partial(make_tiny_encoder, lean=lean))
         fill_from_file(tiny, weights_file(folder, "tiny_vae"), device, dtype, _DECODER)
     except UserError as error:
         raise UserError(f"{error} Put it there again, or leave tiny_encoder_until at 0.") from error

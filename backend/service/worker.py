@@ -48,11 +48,12 @@ USUAL_IMPORTS = (
     "backend.diffusion.lean.unet",
     "backend.diffusion.lean.autoencoder",
     "backend.diffusion.lean.text_model",
+    "backend.diffusion.lean.tiny_encoder",
+    "backend.diffusion.fast.fusing",
     "backend.mesh",
 )
 """What takes long, for a spare to import. Without them a job imports the same by and by."""
 GPU_IMPORTS = (
-    "backend.diffusion.fast.fusing",
     "backend.diffusion.fast.launching",
     "backend.radiance.hash_grid_triton",
     "backend.radiance.fused.trial",

@@ -59,6 +59,8 @@ _TEXT: dict[str, Any] = {
     "attention_dropout": 0.0,
 }
 
+_TINY: dict[str, Any] = {"act_fn": "relu", "shift_factor": 0.0}
+
 # What the networks are made by: none of it may be missing.
 _UNET_READ = (
     *("in_channels", "out_channels", "block_out_channels", "down_block_types", "up_block_types"),
@@ -73,6 +75,10 @@ _TEXT_READ = (
     *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
     *("max_position_embeddings", "hidden_act", "layer_norm_eps"),
 )
+_TINY_READ = (
+    *("in_channels", "latent_channels", "encoder_block_out_channels", "num_encoder_blocks"),
+    "scaling_factor",
+)
 
 # What changes nothing: how inputs are called, joined attention does not look, or it is about training.
 _IGNORED = frozenset(
@@ -82,6 +88,13 @@ _IGNORED = frozenset(
         *("output_hidden_states", "output_attentions", "id2label", "label2id", "problem_type"),
         *("projection_dim", "initializer_range", "initializer_factor"),
         *("pad_token_id", "bos_token_id", "eos_token_id"),
+    ]
+)
+# Of its decoder, and of a range that only stored pictures of latents have.
+_TINY_IGNORED = frozenset(
+    [
+        *("out_channels", "decoder_block_out_channels", "num_decoder_blocks", "upsample_fn"),
+        *("upsampling_scaling_factor", "latent_magnitude", "latent_shift", "block_out_channels"),
     ]
 )
 
@@ -112,6 +125,18 @@ def text_settings(config: Mapping[str, Any]) -> SimpleNamespace | None:
     """The same of a text encoder's."""
     found = _settings(config, _TEXT, _TEXT_READ)
     return found if found is not None and found.hidden_act in ("quick_gelu", "gelu") else None
+
+
+def tiny_settings(config: Mapping[str, Any]) -> SimpleNamespace | None:
+    """The same of a small image encoder's."""
+    given = {name: value for name, value in config.items() if name not in _TINY_IGNORED}
+    found = _settings(given, _TINY, _TINY_READ)
+    if found is None:
+        return None
+    widths, blocks = found.encoder_block_out_channels, found.num_encoder_blocks
+    lists = isinstance(widths, list) and isinstance(blocks, list) and len(widths) == len(blocks) > 0
+    # A convolution between two widths is nothing that diffusers has either.
+    return found if lists and len(set(widths)) == 1 else None
 
 
 def _settings(

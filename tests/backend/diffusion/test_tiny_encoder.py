@@ -11,7 +11,7 @@ from diffusers import AutoencoderTiny
 from safetensors.torch import load_file, save_file
 
 from backend.diffusion import load
-from backend.diffusion.registry import SHIPPED, ModelEntry, models
+from backend.diffusion.registry import SHIPPED, models
 from backend.errors import UserError
 
 SMALL = SHIPPED / "small"
@@ -121,15 +121,6 @@ def test_a_broken_one_is_told_with_the_way_out_and_the_model_stays_usable(
     monkeypatch.setenv("MVDREAM_MODELS", str(copy.parent))
     assert "copy" in [model.name for model in models()]
     load(copy, parts=("vae_encoder",))
-
-
-def test_a_model_without_one_says_where_it_belongs(copy: Path) -> None:
-    entry = ModelEntry("mine", copy, load(copy, parts=()).config)
-    entry.require_tiny_encoder(0)
-    with pytest.raises(UserError, match=r"tiny_encoder_until is 0\.5, but the model mine has no small image"):
-        entry.require_tiny_encoder(0.5)
-    taesd(copy)
-    entry.require_tiny_encoder(0.5)
 
 
 def test_the_shipped_one_says_nearly_what_the_models_own_encoder_says() -> None:

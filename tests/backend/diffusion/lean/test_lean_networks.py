@@ -13,8 +13,9 @@ from torch import Tensor
 
 from backend.diffusion import MultiViewDiffusion, load, save
 from backend.diffusion.lean.autoencoder import Autoencoder
-from backend.diffusion.lean.settings import text_settings, unet_settings, vae_settings
+from backend.diffusion.lean.settings import text_settings, tiny_settings, unet_settings, vae_settings
 from backend.diffusion.lean.text_model import TextModel
+from backend.diffusion.lean.tiny_encoder import TinyEncoder
 from backend.diffusion.lean.unet import UNet
 from backend.diffusion.registry import resolve
 from backend.errors import UserError
@@ -86,6 +87,19 @@ def test_the_other_activation_of_text_encoders_is_the_same(tmp_path: Path) -> No
     assert not torch.equal(found, load("small", parts=("text",)).encode_prompts(["a red mug"]))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_latents_of_the_small_encoder_and_their_gradients_are_the_same(dtype: torch.dtype) -> None:
+    found = []
+    for lean in (False, True):
+        model = load("small", "cpu", dtype, ("tiny_vae",), lean=lean)
+        assert (type(model.tiny_vae) is TinyEncoder) == lean
+        images = drawn(2, 64, 64, 3).sigmoid().requires_grad_()
+        latents = model.encode_images_tiny(images)
+        latents.square().sum().backward()
+        found.append((latents, images.grad))
+    assert all(torch.equal(*both) for both in zip(*found, strict=True))
+
+
 def test_an_autoencoder_without_decoder_is_lean_too() -> None:
     model = load("small", parts=("vae_encoder",), lean=True)
     assert not [name for name in model.vae.state_dict() if name.startswith(("decoder", "post_quant"))]
@@ -117,6 +131,10 @@ def shipped(part: str) -> dict[str, Any]:
         ("vae", vae_settings, {"down_block_types": ["AttnDownEncoderBlock2D"] * 3}),
         ("text_encoder", text_settings, {"hidden_act": "relu"}),
         ("text_encoder", text_settings, {"attention_dropout": 0.1}),
+        ("tiny_vae", tiny_settings, {"act_fn": "gelu"}),
+        ("tiny_vae", tiny_settings, {"shift_factor": 0.1}),
+        ("tiny_vae", tiny_settings, {"num_encoder_blocks": [1, 1]}),
+        ("tiny_vae", tiny_settings, {"encoder_block_out_channels": [16, 32, 32]}),
     ],
 )
 def test_other_settings_are_left_to_stock_networks(
@@ -132,6 +150,7 @@ def test_other_settings_are_left_to_stock_networks(
         ("unet", unet_settings, "norm_eps"),
         ("vae", vae_settings, "scaling_factor"),
         ("text_encoder", text_settings, "hidden_act"),
+        ("tiny_vae", tiny_settings, "scaling_factor"),
     ],
 )
 def test_what_a_file_does_not_say_stock_networks_know(part: str, settings: Callable, missing: str) -> None:
