@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from backend.errors import UserError
@@ -38,13 +38,33 @@ def ends_well(trial: Callable[[], bool], lament: str) -> bool:
 def side_by_side(works: Sequence[Callable[[], Found]]) -> list[Found]:
     """What the works return, in their order; on a GPU each in a thread of its own.
 
-    On a fresh machine kernels are compiled, and the compiler lets other threads work meanwhile. Threads begin
-    with gradients on, whatever the caller's mode.
+    On a fresh machine kernels are compiled, and the compiler lets other threads work meanwhile (but for what
+    is compiled on the way back: autograd has one thread a device). Threads begin with gradients on, whatever
+    the caller's mode, and on the default stream. Where works fail, the first one's error is raised. An
+    interruption does not wait for them.
     """
     import torch
 
     if not torch.cuda.is_available():
         return [work() for work in works]
     device = torch.cuda.current_device()
-    with ThreadPoolExecutor(len(works), "trial", torch.cuda.set_device, (device,)) as pool:
-        return [future.result() for future in [pool.submit(work) for work in works]]
+    done: dict[int, Found] = {}
+    failed: dict[int, BaseException] = {}
+
+    def run(number: int, work: Callable[[], Found]) -> None:
+        try:
+            torch.cuda.set_device(device)
+            done[number] = work()
+        except BaseException as error:  # noqa: BLE001 - it is the caller's
+            failed[number] = error
+
+    threads = [
+        threading.Thread(target=run, args=each, name="trial", daemon=True) for each in enumerate(works)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise failed[min(failed)]
+    return [done[number] for number in range(len(threads))]

@@ -138,7 +138,7 @@ def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, str, 
     model.drop_text_encoder()
     model.accelerate()
     distillation = Distillation(model, context, negative_context, fit.numbers, settings.seed)
-    return distillation, _identity(settings, folder, asked), notes
+    return distillation, _identity(settings, folder, settings.resolve(config.image_size)), notes
 
 
 def _sample_start(distillation: Distillation, pace: Pacer, cancelled: Callable[[], bool]) -> None:
@@ -217,7 +217,7 @@ def _texture(
 def _identity(settings: GenerateSettings, folder: Path, numbers: Numbers) -> str:
     """A checkpoint may only be continued by a job that would have gone the same way.
 
-    numbers: as they were asked for; what memory made of them may differ from one start to the next.
+    numbers: as they were asked for; what memory and device made of them may differ from start to start.
     """
     weights = sorted(
         (file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in folder.rglob("*.*")

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BACKEND = [sys.executable, "-m", "backend"]
 LONGEST = 240.0
 PAUSE = 0.05
-"""Seconds between questions: asked without pause, a service takes a core from the job that is timed."""
+"""Seconds between questions: a service that is asked all the time takes a core from the job that is timed."""
 TIME_TO_IMPORT = 15.0
 """Seconds that a waiting worker is given to get ready."""
 
@@ -47,7 +47,7 @@ class Service:
 
     def wait(self) -> None:
         """Until it says where it listens."""
-        _until(self._announcement.is_file, self.process)
+        _until(self._announcement.is_file, self.process, 0.005)
         self._where = json.loads(self._announcement.read_text())
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -122,12 +122,12 @@ def _beginning(service: Service, settings: Settings) -> Seconds:
     return {**found, "first step": time.perf_counter() - start}
 
 
-def _until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+def _until(condition: Callable[[], bool], process: subprocess.Popen[bytes], pause: float = PAUSE) -> None:
     start = time.perf_counter()
     while not condition():
         if process.poll() is not None or time.perf_counter() - start > LONGEST:
             raise RuntimeError("the service ended, or something took far too long")
-        time.sleep(PAUSE)
+        time.sleep(pause)
 
 
 WORKS = (help_seconds, service_seconds, cold_seconds, warm_seconds)

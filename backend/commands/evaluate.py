@@ -99,7 +99,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         settings = GenerateSettings.from_values({**values, "prompt": "a red mug"})
     folder = resolve(values["model"])
     model = entry(folder.name, folder)
-    model.recipe(settings)
+    model.recipe(settings, "cpu")  # where the most is asked for
     return values
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 Part = TypeVar("Part")
+
+log = logging.getLogger(__name__)
 
 LOG_VARIANCES = (-30.0, 20.0)
 """Limits of the posterior's, as diffusers has them."""
@@ -96,13 +99,13 @@ class MultiViewDiffusion:
 
         For use, not for training. On CUDA: fused channels-last modules and CUDA graphs; where Triton does not
         work, and for networks that have no lean equal, graphs alone; with MVDREAM_KERNELS=off nothing of all
-        that. On a processor the UNet alone is fused, which spares what both halves of guidance and all views
-        have in common; its convolutions and the autoencoder's gradient are as fast as they are. Elsewhere
-        models are only frozen. graphs: False where calls are too few to be worth a capture.
+        that. On a processor the UNet alone is fused: once for both halves of guidance what they have in
+        common, and no copies of maps. Elsewhere models are only frozen. graphs: False where calls are too few
+        to be worth a capture.
         """
         self.freeze()
         if self.device.type == "cpu":
-            return self._fuse(("unet",), torch.contiguous_format)
+            return self._fuse(("unet",))
         if self.device.type != "cuda":
             return self
         from backend.diffusion.fast.trial import triton_works
@@ -119,10 +122,13 @@ class MultiViewDiffusion:
         return self
 
     def fuse(self) -> Self:
-        """Exchanges modules of UNet and autoencoder for fused channels-last ones, in place. Any device."""
-        return self._fuse(("unet", "vae", "tiny_vae"), torch.channels_last)
+        """Exchanges modules of frozen UNet and autoencoder for fused channels-last ones, in place; anywhere.
 
-    def _fuse(self, names: Sequence[str], layout: torch.memory_format) -> Self:
+        Their weights have no gradients any more. A network without a lean equal stays as it is.
+        """
+        return self._fuse(("unet", "vae", "tiny_vae"))
+
+    def _fuse(self, names: Sequence[str]) -> Self:
         from backend.diffusion.fast.fusing import fuse
         from backend.diffusion.lean.exchange import lean_unet, lean_vae
 
@@ -130,8 +136,9 @@ class MultiViewDiffusion:
             if name in names and getattr(self, name) is not None:
                 setattr(self, name, lean(getattr(self, name)))
         for network in (self.parts[name] for name in names if name in self.parts):
-            nn.Module.to(network, memory_format=layout)  # type: ignore[call-overload]
-            fuse(network)
+            nn.Module.to(network, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if not fuse(network) and network is not self.tiny_vae:
+                log.info("A %s has settings that nothing is fused for.", type(network).__name__)
         return self
 
     def release_graphs(self) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from backend.diffusion.catalogue import KNOWN, KnownModel
 from backend.diffusion.config import CONFIG_FILE, ModelConfig, read_config
 from backend.diffusion.inspection import remedied, require_whole
-from backend.diffusion.places import part_folder
+from backend.diffusion.places import part_folder, weights_file
 from backend.diffusion.tokenizer import WordTokenizer
 from backend.errors import UserError
 
@@ -55,22 +55,22 @@ class ModelEntry:
         if not self.reads_prompts:
             raise UserError(f"The model in {self.folder} has no text encoder, so it can't read prompts.")
 
-    def recipe(self, settings: GenerateSettings, device_type: str = "cpu") -> Numbers:
+    def recipe(self, settings: GenerateSettings, device_type: str) -> Numbers:
         """What a job's settings come to with this model, on a device of type "cpu", "cuda" or "mps".
 
-        A small image encoder that only the preset asks for is left out where the model has none, and
-        elsewhere than on a processor, where it was never measured. Raises UserError where it is asked for by
-        hand and missing, and for numbers that are impossible together.
+        A small image encoder that only the preset asks for is left out where the model has none, and on all
+        devices but processors, as it was measured on no other. Raises UserError where it is asked for by hand
+        and missing, and for numbers that are impossible together.
         """
         numbers = settings.resolve(self.config.image_size)
         folder = part_folder(self.folder, "tiny_vae")
-        has_one = folder.is_dir()
+        has_one = (folder / "config.json").is_file() and weights_file(self.folder, "tiny_vae").is_file()
         if not settings.is_own("tiny_encoder_until") and not (has_one and device_type == "cpu"):
             return replace(numbers, tiny_encoder_until=0.0)
         if numbers.tiny_encoder_until and not has_one:
             raise UserError(
                 f"tiny_encoder_until is {numbers.tiny_encoder_until:g}, but the model {self.name} has no"
-                f" small image encoder ({folder} is missing). Leave it out, or put one there:"
+                f" small image encoder ({folder} is missing). Set it to 0, or put one there:"
                 " docs/models.md says which."
             )
         return numbers

@@ -58,7 +58,7 @@ def load_tiny_encoder(
         tiny = build_part(part_folder(folder, "tiny_vae"), partial(make_tiny_encoder, lean=lean))
         fill_from_file(tiny, weights_file(folder, "tiny_vae"), device, dtype, _DECODER)
     except UserError as error:
-        raise UserError(f"{error} Put it there again, or leave tiny_encoder_until at 0.") from error
+        raise UserError(f"{error} Put it there again, or set tiny_encoder_until to 0.") from error
     nn.Module.eval(tiny).requires_grad_(False)
     return tiny
 

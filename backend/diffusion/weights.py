@@ -42,7 +42,7 @@ def fill_from_file(
                 if tensor.shape != state[name].shape:
                     shapes = f"{list(tensor.shape)}, not {list(state[name].shape)}"
                     raise UserError(f"The model file {path} does not fit its config.json: {key} is {shapes}.")
-                weights[name] = tensor.to(device).to(dtype)  # a GPU casts faster
+                weights[name] = _placed(tensor, torch.device(device), dtype)
         _check_finite(path, weights)
         module.load_state_dict(weights, strict=True, assign=True)
     except FileNotFoundError:
@@ -52,6 +52,11 @@ def fill_from_file(
     except (OSError, SafetensorError, RuntimeError) as error:
         log.debug("%s: %s", path, error)
         raise UserError(f"The model file {path} is broken: it is cut off, or can't be read.") from error
+
+
+def _placed(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Moved and cast; by CUDA, which casts faster than a processor. MPS has not every type of a file."""
+    return tensor.to(device).to(dtype) if device.type == "cuda" else tensor.to(device=device, dtype=dtype)
 
 
 def name_some(names: list[str]) -> str:

@@ -38,7 +38,7 @@ def admit(settings: Request | DownloadSettings, data_dir: Path) -> None:
         if isinstance(settings, ViewsSettings):
             settings.check_for(model.config)
         if isinstance(settings, GenerateSettings):
-            model.recipe(settings)
+            model.recipe(settings, "cpu")  # where the most is asked for
         check_words(model.tokenizer(), settings.prompt, settings.negative_prompt)
     check_room(data_dir)
 

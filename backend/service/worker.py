@@ -53,14 +53,15 @@ USUAL_IMPORTS = (
     "backend.mesh",
 )
 """What takes long, for a spare to import. Without them a job imports the same by and by."""
-GPU_IMPORTS = (
+KERNEL_IMPORTS = (
     "backend.diffusion.fast.launching",
     "backend.radiance.hash_grid_triton",
     "backend.radiance.fused.trial",
     "backend.radiance.fused.rendering",
-    "torch.fx.experimental.symbolic_shapes",
 )
-"""What a GPU's jobs want besides, where there is Triton; the last for gradients of several numbers."""
+"""What a GPU's jobs want besides, where there is Triton."""
+GRADIENT_IMPORTS = ("torch.fx.experimental.symbolic_shapes",)
+"""What PyTorch imports for gradients of several numbers, as captures of graphs ask for them: seconds."""
 
 
 class Channel:
@@ -192,8 +193,10 @@ def _import_the_usual() -> None:
     lower_priority()
     _import(USUAL_IMPORTS)
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and importlib.util.find_spec("triton"):
-        _import(GPU_IMPORTS)
+    if torch is not None and torch.cuda.is_available():
+        _import(GRADIENT_IMPORTS)
+        if importlib.util.find_spec("triton"):
+            _import(KERNEL_IMPORTS)
 
 
 def _import(names: Sequence[str]) -> None:

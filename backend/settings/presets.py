@@ -61,7 +61,7 @@ SMALL_STANDARD = Numbers(
     render_size=32,
     refine_from=1.0,
     refine_render_size=64,
-    # Distilled from the model's own, it gives the same figures in a fifth less time.
+    # Where the model has one and a processor computes (ModelEntry.recipe).
     tiny_encoder_until=1.0,
     samples_per_ray=48,
     guidance_scale=6.0,

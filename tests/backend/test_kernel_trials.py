@@ -3,7 +3,10 @@
 
 import contextlib
 import importlib.util
+import threading
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ import torch
 from backend.diffusion.fast import trial as networks
 from backend.errors import UserError
 from backend.kernel_switch import VARIABLE
+from backend.kernel_trial import side_by_side
 from backend.radiance import hash_grid
 
 CRASH = "Triton Error [CUDA]: an illegal memory access was encountered"
@@ -101,3 +105,44 @@ def test_what_agrees_is_used_and_what_does_not_is_not(trial: Trial, request: Any
     if "field" not in request.node.name:
         replace(lambda *given: [right] if len(given) == 1 else [right[0] * 1e-6])
         assert works()
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A machine with several cards, of which number 3 is the current one; which ones threads asked for."""
+    asked: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "set_device", asked.append)
+    return asked
+
+
+def test_on_a_card_works_go_side_by_side_and_come_back_in_order(card: list[int]) -> None:
+    met = threading.Barrier(3, timeout=30)  # passed by all three at once, or never
+
+    def work(number: int) -> int:
+        met.wait()
+        return number
+
+    with torch.no_grad():
+        assert side_by_side([partial(work, number) for number in range(3)]) == [0, 1, 2]
+        assert side_by_side([torch.is_grad_enabled]) == [True]
+    assert card == [3] * 4
+
+
+def test_the_first_works_error_is_raised_once_all_have_ended(card: list[int]) -> None:
+    ended = []
+
+    def last() -> None:
+        time.sleep(0.1)
+        ended.append("last")
+
+    works = [lambda: None, fail(UserError("first")), fail(ValueError("second")), last]
+    with pytest.raises(UserError, match="first"):
+        side_by_side(works)
+    assert ended == ["last"]
+
+
+def test_without_a_card_they_go_one_after_another() -> None:
+    here = threading.current_thread()
+    assert side_by_side([threading.current_thread] * 2) == [here, here]

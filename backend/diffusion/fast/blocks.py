@@ -27,10 +27,10 @@ class Replacement(nn.Module):
 class FusedNorm(nn.Module):
     """GroupNorm with SiLU."""
 
-    def __init__(self, stock: nn.GroupNorm) -> None:
+    def __init__(self, plain: nn.GroupNorm) -> None:
         super().__init__()
-        self.weight, self.bias = stock.weight, stock.bias
-        self.num_groups, self.eps = stock.num_groups, stock.eps
+        self.weight, self.bias = plain.weight, plain.bias
+        self.num_groups, self.eps = plain.num_groups, plain.eps
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> the same."""
@@ -40,10 +40,10 @@ class FusedNorm(nn.Module):
 class FusedConv(nn.Module):
     """A convolution whose bias has a kernel that knows channels-last."""
 
-    def __init__(self, stock: nn.Conv2d) -> None:
+    def __init__(self, plain: nn.Conv2d) -> None:
         super().__init__()
-        self.weight, self.bias = stock.weight, stock.bias
-        self.stride, self.padding = stock.stride, stock.padding
+        self.weight, self.bias = plain.weight, plain.bias
+        self.stride, self.padding = plain.stride, plain.padding
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C', h', w')."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sums of a map that the kernel which wrote it made along the way, for the norm that comes next.
 
-What lies between the two is diffusers' own code, which hands the map on: so the map carries them itself.
+What lies between the two knows nothing of them and hands the map on: so the map carries them itself.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def without(tmp_path: Path) -> ModelEntry:
 
 def test_on_a_processor_the_preset_has_its_small_encoder(shipped: ModelEntry) -> None:
     assert PRESETS["standard"].small.tiny_encoder_until == 1
-    assert shipped.recipe(settings()) == PRESETS["standard"].small
+    assert shipped.recipe(settings(), "cpu") == PRESETS["standard"].small
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps"])
@@ -41,11 +41,11 @@ def test_elsewhere_it_must_be_asked_for(shipped: ModelEntry, device: str) -> Non
 
 
 def test_without_one_the_presets_is_left_out(without: ModelEntry) -> None:
-    found = without.recipe(settings(preset="draft", steps=12))
+    found = without.recipe(settings(preset="draft", steps=12), "cpu")
     assert (found.steps, found.tiny_encoder_until) == (12, 0)
 
 
 def test_without_one_what_was_asked_for_by_hand_is_refused(without: ModelEntry) -> None:
     with pytest.raises(UserError, match=r"tiny_encoder_until is 0\.5, but the model copy has no small"):
-        without.recipe(settings(tiny_encoder_until=0.5))
-    assert without.recipe(settings(tiny_encoder_until=0)).tiny_encoder_until == 0
+        without.recipe(settings(tiny_encoder_until=0.5), "cpu")
+    assert without.recipe(settings(tiny_encoder_until=0), "cpu").tiny_encoder_until == 0

@@ -112,7 +112,7 @@ def test_a_broken_one_is_told_with_the_way_out_and_the_model_stays_usable(
     weights["encoder.layers.0.weight"][0] = float("nan")
     save_file(weights, file)
     for what in ("spoilt", "broken"):
-        with pytest.raises(UserError, match=rf"tiny_vae.*{what}.*leave tiny_encoder_until at 0"):
+        with pytest.raises(UserError, match=rf"tiny_vae.*{what}.*set tiny_encoder_until to 0"):
             load(copy, parts=("vae_encoder", "tiny_vae"))
         file.write_bytes(file.read_bytes()[:100])
     (copy / "tiny_vae" / "config.json").unlink()

@@ -55,6 +55,10 @@ def test_a_job_that_wants_a_small_encoder_the_model_has_not_is_refused(spare: Pa
     with pytest.raises(UserError, match=r"tiny_encoder_until is 0\.5, but the model spare has no small"):
         admission.admit(settings, tmp_path)
     (spare / "tiny_vae").mkdir()
+    for name in ("config.json", "diffusion_pytorch_model.safetensors"):
+        with pytest.raises(UserError, match="has no small"):
+            admission.admit(settings, tmp_path)
+        (spare / "tiny_vae" / name).touch()
     admission.admit(settings, tmp_path)
 
 

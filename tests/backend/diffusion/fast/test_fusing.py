@@ -23,7 +23,8 @@ def inputs(model: MultiViewDiffusion) -> tuple[Any, ...]:
 def test_everything_known_is_replaced(pair: Any) -> None:
     left = {type(module).__name__ for part in (pair[1].unet, pair[1].vae) for module in part.modules()}
     assert {"FusedResnet", "FusedTransformer", "FusedMapAttention", "FusedDownsample"} <= left
-    assert not {"ResnetBlock2D", "Transformer2DModel", "Downsample2D", "Upsample2D"} & left
+    assert {"FusedUpsample", "FusedConv", "FusedNorm"} <= left
+    assert not {"Resnet", "Transformer", "MapAttention", "Downsample", "Upsample"} & left
 
 
 def test_parameters_keep_their_names(pair: Any) -> None:
@@ -104,3 +105,17 @@ def test_upsampling_to_no_double_size(pair: Any, relative_error: Any) -> None:
     with torch.no_grad():
         expected, found = (model.predict_noise(latents[..., :7, :5], *others) for model in pair)
     assert relative_error(found, expected) < 1e-5
+
+
+def test_on_a_processor_the_unet_alone_is_fused(tiny: Any, relative_error: Any) -> None:
+    stock = copy.deepcopy(tiny("v21")).freeze()
+    fast = copy.deepcopy(stock).accelerate()
+    assert type(fast.unet).__name__ == "UNet"
+    assert any(type(module).__name__ == "FusedResnet" for module in fast.unet.modules())
+    assert type(fast.vae) is type(stock.vae)
+    assert fast._graphs == {}
+    with torch.no_grad():
+        expected, found = (model.predict_noise(*inputs(model)) for model in (stock, fast))
+        assert relative_error(found, expected) < 1e-5
+        half = [model.to(dtype=torch.bfloat16).predict_noise(*inputs(model)) for model in (stock, fast)]
+    assert all(relative_error(each, expected) < 3e-2 for each in half)

@@ -71,6 +71,7 @@ def test_same_gradient_of_the_noise(pair: Any, relative_error: Any) -> None:
         noise = model.predict_noise(torch.cat((half, half)), *others, repeated=True)
         weight = torch.randn(noise.shape, generator=torch.Generator().manual_seed(3))
         results.append(torch.autograd.grad((noise * weight).sum(), half)[0])
+    # The stock gradient is 5e-6 from double precision's, this one 1.2e-5.
     assert relative_error(results[1], results[0]) < 3e-5
 
 

@@ -178,7 +178,7 @@ def test_a_number_that_is_none_is_refused_with_a_sentence(tmp_path: Path) -> Non
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 1e-2), (torch.bfloat16, 3e-2)])
 def test_on_a_gpu_they_are_the_same_within_its_precision(dtype: torch.dtype, limit: float) -> None:
-    """The small image encoder too, which has no stock counterpart that is loaded."""
+    """With the small image encoder; convolutions there take TensorFloat-32 for float32."""
     names = ("unet", "vae", "text", "tiny_vae")
     exact, found = (
         load("small", device, kind, names, lean=True)
