@@ -118,4 +118,5 @@ def test_on_a_processor_the_unet_alone_is_fused(tiny: Any, relative_error: Any) 
         expected, found = (model.predict_noise(*inputs(model)) for model in (stock, fast))
         assert relative_error(found, expected) < 1e-5
         half = [model.to(dtype=torch.bfloat16).predict_noise(*inputs(model)) for model in (stock, fast)]
-    assert all(relative_error(each, expected) < 3e-2 for each in half)
+    errors = [relative_error(each, expected) for each in half]
+    assert 0 < errors[1] < 1.5 * errors[0]
