@@ -30,6 +30,7 @@ from backend.settings import PRESETS, Numbers
 from benchmarks import full_size
 from benchmarks.ceilings import describe
 from benchmarks.counted import CountedFlops
+from benchmarks.field_work import field_work
 from benchmarks.stopwatch import Stopwatch
 
 STAGES = {"1": 0.0, "2": 0.5}
@@ -54,8 +55,16 @@ def main() -> int:
         model.accelerate()
     for work in works:
         name = "{}, stage {}".format(*work)
-        found = measure(_begin(model, *work, arguments, device), arguments.steps, device)
-        result[name] = {**found, "tflop": flops[work] / 1e12}
+        distillation = _begin(model, *work, arguments, device)
+        found = measure(distillation, arguments.steps, device)
+        parameters = sum(each.numel() for each in distillation.field.parameters())
+        own, moved = field_work(found["samples"], distillation.numbers, parameters)
+        result[name] = {
+            **found,
+            "tflop": flops[work] / 1e12,
+            "field_tflop": own / 1e12,
+            "field_gb": moved / 1e9,
+        }
         _show(name, result[name], result)
     old = json.loads(arguments.compare.read_text()) if arguments.compare else {}
     for name in set(old) & set(result):
@@ -183,7 +192,10 @@ def _watched(watch: Stopwatch, distillation: Distillation) -> Iterator[list[torc
 
 
 def _show(name: str, found: dict[str, Any], ceilings: dict[str, Any]) -> None:
-    floor = found["tflop"] / ceilings["matmul_tflops"] * 1e3
+    rate = ceilings["matmul_tflops"]
+    networks = found["tflop"] / rate * 1e3
+    field = found["field_tflop"] / rate * 1e3 + found["field_gb"] / ceilings["copy_gb_s"] * 1e3
+    floor = networks + field
     parts = "".join(f"\n    {part:<10} {found['parts_ms'].get(part, 0.0):8.2f} ms" for part in PARTS)
     peak = (
         ""
@@ -191,16 +203,22 @@ def _show(name: str, found: dict[str, Any], ceilings: dict[str, Any]) -> None:
         else f", peak {found['peak_gib']:.2f} GiB (reserved {found['reserved_gib']:.2f})"
     )
     log.info(
-        "%s: %.1f ms a step, %.2f M samples%s\n  counted %.2f TFLOP: %.1f ms at %.0f TFLOP/s, ratio %.1f%s\n"
+        "%s: %.1f ms a step, %.2f M samples%s\n"
+        "  floor %.1f ms, ratio %.1f: networks %.1f (%.2f TFLOP at %.0f TFLOP/s),"
+        " field %.1f (%.1f GB at %.0f GB/s)%s\n"
         "  flat? %s ms; allocated %s GiB",
         name,
         found["step_ms"],
         found["samples"] / 1e6,
         peak,
-        found["tflop"],
         floor,
-        ceilings["matmul_tflops"],
         found["step_ms"] / floor,
+        networks,
+        found["tflop"],
+        rate,
+        field,
+        found["field_gb"],
+        ceilings["copy_gb_s"],
         parts,
         ", ".join(f"{value:.1f}" for value in found["windows_ms"]),
         ", ".join(f"{value:.2f}" for value in found["allocated_gib"]),
