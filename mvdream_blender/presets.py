@@ -5,7 +5,7 @@ PRESETS: tuple[tuple[str, str, str], ...] = (
     (
         "draft",
         "Draft",
-        "Shape and colours, quickly: 60 of 100 steps with the small model, a quarter with a published one",
+        "Shape and colours, quickly: 40 of 60 steps with the small model, a quarter with a published one",
     ),
     ("standard", "Standard", "The way to a finished object"),
     ("paper", "Paper", "MVDream as published: 10,000 steps, made for the published models"),

@@ -52,10 +52,10 @@ DRAFT = replace(
 
 # Found by trials with the shipped model on a CPU; docs/schedule.md has them.
 SMALL_STANDARD = Numbers(
-    steps=100,
-    # From sampled views 100 steps do what 240 did from a ball: shape and colours are there, details are left.
+    steps=60,
+    # From sampled views 60 steps do what 240 did from a ball: shape and colours are there, details are left.
     start="views",
-    noise_start=0.8,
+    noise_start=0.6,
     anneal_until=0.6,
     views_per_step=4,
     render_size=32,
@@ -81,7 +81,7 @@ SMALL_STANDARD = Numbers(
     warmup=5,
     decay_from=0.7,
     background="random",
-    sparsity=3.0,
+    sparsity=5.0,
     entropy=3.0,
     variation=3000.0,
     mesh_resolution=96,
@@ -94,9 +94,9 @@ SMALL_STANDARD = Numbers(
 PRESETS: dict[str, Preset] = {
     "draft": Preset(
         "Draft",
-        "Shape and colours, quickly: 60 of 100 steps with the small model, a quarter with a published one",
+        "Shape and colours, quickly: 40 of 60 steps with the small model, a quarter with a published one",
         DRAFT,
-        replace(SMALL_STANDARD, steps=60),
+        replace(SMALL_STANDARD, steps=40),
     ),
     "standard": Preset("Standard", "The way to a finished object", STANDARD, SMALL_STANDARD),
     "paper": Preset(

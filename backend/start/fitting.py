@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -43,10 +44,12 @@ def fit(
     picture_steps: int,
     samples: int,
     generator: torch.Generator,
+    on_step: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Makes a fresh field look like the pictures, and updates its occupancy grid.
 
     samples: bins across the field's sphere, as for `render`. generator: on the field's device.
+    on_step(done) is called after each of the picture steps.
     """
     networks = [p for net in (field.density_net, field.colour_net) for p in net.parameters()]
     groups = [
@@ -61,13 +64,14 @@ def fit(
     occupancy.update(field)  # before that it may know of a smaller object
     origins, directions = rays(cut_outs.views.c2w, cut_outs.views.fov, *cut_outs.alpha.shape[1:])
     lines = origins.reshape(-1, 3), directions.reshape(-1, 3)
-    for _ in range(picture_steps):
+    for done in range(picture_steps):
         optimizer.zero_grad()
         _picture_loss(field, occupancy, cut_outs, lines, samples, generator).backward()
         if isinstance(field.encoding, DenseGrid):
             for level in field.encoding.parameters():
                 add_total_variation_gradient(level, VARIATION)
         optimizer.step()
+        on_step(done + 1)
     occupancy.update(field)
 
 

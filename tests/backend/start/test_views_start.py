@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from backend.cameras import ViewRanges
+from backend.errors import Cancelled
 from backend.radiance.dense_grid import DenseGrid
 from backend.radiance.field import DensityActivation, RadianceField
 from backend.radiance.occupancy import OccupancyGrid
@@ -70,11 +71,27 @@ def test_an_object_in_all_views_stands_in_the_field(
     pictures = torch.tensor(views.KEY).repeat(4, 16, 16, 1)
     pictures[:, 5:11, 5:11] = torch.tensor((0.8, 0.1, 0.1))
     show(monkeypatch, pictures)
-    views.start_from_views(distillation, lambda done, steps: None)
+    calls: list[tuple[int, int]] = []
+    views.start_from_views(distillation, lambda done, steps: calls.append((done, steps)))
+    # The sampler that is given here takes no passes; the steps on its pictures go on where it would be.
+    steps = views.SAMPLER_STEPS + views.PICTURE_STEPS
+    assert calls == [(done, steps) for done in range(views.SAMPLER_STEPS + 1, steps + 1)]
     with torch.no_grad():
         density = distillation.field.density(torch.tensor([(0.0, 0, 0), (0.6, 0, 0), (0, 0, -0.6)]))
     assert density[0] > 10 > 5 > density[1:].max()
     assert 0 < distillation.occupancy.fraction() < 0.8  # it was looked at: a fresh one is all occupied
+
+
+def test_it_can_be_ended_while_it_is_fitted(distillation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = torch.tensor(views.KEY).repeat(4, 16, 16, 1)
+    pictures[:, 5:11, 5:11] = 0.8
+    show(monkeypatch, pictures)
+
+    def end(done: int, steps: int) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        views.start_from_views(distillation, end)
 
 
 @pytest.mark.parametrize("where", ["decode", "fit"])
