@@ -186,8 +186,14 @@ def test_a_start_from_sampled_views_is_drawn_by_the_seed_and_not_repeated_by_a_r
         run(tmp_path / "stopped", cancelled=Stop(after=4), report=told.append, **few)  # while it samples
     assert told[-1].stage == "load"
     assert 0 < told[-1].step < told[-1].steps
+    told.clear()
     with pytest.raises(Cancelled):
-        run(tmp_path / "stopped", cancelled=Stop(after=15), **few)
+        run(
+            tmp_path / "stopped",
+            cancelled=lambda: any(progress.stage == "distil" and progress.step == 4 for progress in told),
+            report=told.append,
+            **few,
+        )
     told.clear()
     run(tmp_path / "stopped", report=told.append, **few)
     assert not any("Sampling" in progress.message for progress in told)
