@@ -7,12 +7,10 @@ import importlib.util
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any
 
 from backend.errors import UserError
 from backend.gpu_errors import crashes_explained
-
-Found = TypeVar("Found")
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +33,7 @@ def ends_well(trial: Callable[[], bool], lament: str) -> bool:
         return False
 
 
-def side_by_side(works: Sequence[Callable[[], Found]]) -> list[Found]:
+def side_by_side(works: Sequence[Callable[[], Any]]) -> list[Any]:
     """What the works return, in their order; on a GPU each in a thread of its own.
 
     On a fresh machine kernels are compiled, and the compiler lets other threads work meanwhile (but for what
@@ -48,10 +46,10 @@ def side_by_side(works: Sequence[Callable[[], Found]]) -> list[Found]:
     if not torch.cuda.is_available():
         return [work() for work in works]
     device = torch.cuda.current_device()
-    done: dict[int, Found] = {}
+    done: dict[int, Any] = {}
     failed: dict[int, BaseException] = {}
 
-    def run(number: int, work: Callable[[], Found]) -> None:
+    def run(number: int, work: Callable[[], Any]) -> None:
         try:
             torch.cuda.set_device(device)
             done[number] = work()

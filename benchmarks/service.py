@@ -156,6 +156,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--preset", default="standard")
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args(argv)
+    if arguments.repeats < 1:
+        parser.error("--repeats must be at least 1")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = {"prompt": "a red mug", "model": arguments.model, "preset": arguments.preset}
     found = measure(WORKS, settings, arguments.repeats)

@@ -105,7 +105,7 @@ class MultiViewDiffusion:
         """
         self.freeze()
         if self.device.type == "cpu":
-            return self._fuse(("unet",))
+            return self.fuse(("unet",))
         if self.device.type != "cuda":
             return self
         from backend.diffusion.fast.trial import triton_works
@@ -121,14 +121,11 @@ class MultiViewDiffusion:
                 self._graphs["tiny_vae"] = Graphed("small encoder", _weakly(self._run_tiny_vae))
         return self
 
-    def fuse(self) -> Self:
-        """Exchanges modules of frozen UNet and autoencoder for fused channels-last ones, in place; anywhere.
+    def fuse(self, names: Sequence[str] = ("unet", "vae", "tiny_vae")) -> Self:
+        """Exchanges modules of frozen networks for fused channels-last ones, in place; on any device.
 
-        Their weights have no gradients any more. A network without a lean equal stays as it is.
+        Their weights have no gradients any more. A network without a lean equal only gets the layout.
         """
-        return self._fuse(("unet", "vae", "tiny_vae"))
-
-    def _fuse(self, names: Sequence[str]) -> Self:
         from backend.diffusion.fast.fusing import fuse
         from backend.diffusion.lean.exchange import lean_unet, lean_vae
 

@@ -8,11 +8,12 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backend.diffusion.config import ModelConfig
 from backend.errors import UserError
 from backend.kernel_switch import kernels_allowed
+from backend.kernel_trial import side_by_side
 from backend.memory.estimation import Need, Surroundings, estimate, estimate_start
 from backend.memory.facts import ModelFacts, read_facts
 from backend.memory.fitting import Fit, Room, fit, nothing_fits, smallest
@@ -40,7 +41,10 @@ def plan(
     """
     from backend.devices import title
 
-    kernels, fused = _tried(device, dtype, numbers)
+    kernels: Kernels = "none"
+    fused = False
+    if device.type == "cuda":  # tried, which takes long on a fresh machine
+        kernels, fused = side_by_side((lambda: kernels_on(device, numbers), lambda: fuses(device, dtype)))
     here = Surroundings(device.type, dtype.itemsize, kernels, has_graphs(device), fused)
 
     def need_of(facts: ModelFacts) -> Callable[[Numbers], Need]:
@@ -79,38 +83,25 @@ def plan_sampling(
     raise UserError(nothing_fits("Sampling views needs", least, room, title(device), others))
 
 
-def _tried(device: torch.device, dtype: torch.dtype, numbers: Numbers) -> tuple[Kernels, bool]:
-    """`kernels_on` and `fuses`: the kernels' trials, which take long on a fresh machine."""
-    if device.type != "cuda":
-        return "none", False
-    from backend.kernel_trial import side_by_side
-
-    found: dict[str, Any] = {}
-
-    def field() -> None:
-        found["kernels"] = kernels_on(device, numbers)
-
-    def networks() -> None:
-        found["fused"] = fuses(device, dtype)
-
-    side_by_side((field, networks))
-    return found["kernels"], found["fused"]
-
-
 def kernels_on(device: torch.device, numbers: Numbers) -> Kernels:
     """Which Triton kernels will run there for a field of these numbers: they are tried, once a process."""
     if device.type != "cuda" or not kernels_allowed() or importlib.util.find_spec("triton") is None:
         return "none"
-    from backend.kernel_trial import side_by_side
     from backend.radiance.hash_grid import triton_works
 
-    trials = [triton_works]
-    if is_fused(numbers, device.type, "field"):
-        from backend.radiance.fused.trial import fused_works
+    grid, field = side_by_side((triton_works, lambda: _field_works(device, numbers)))
+    if not grid:
+        return "none"
+    return "field" if field else "grid"
 
-        trials.append(lambda: fused_works(numbers.hash_levels, numbers.hidden))
-    grid, *whole = side_by_side(trials)
-    return "none" if not grid else "field" if all(whole) and whole else "grid"
+
+def _field_works(device: torch.device, numbers: Numbers) -> bool:
+    """Whether the kernels for a whole field suit the numbers, and work. There must be Triton."""
+    if not is_fused(numbers, device.type, "field"):
+        return False
+    from backend.radiance.fused.trial import fused_works
+
+    return fused_works(numbers.hash_levels, numbers.hidden)
 
 
 def fuses(device: torch.device, dtype: torch.dtype) -> bool:

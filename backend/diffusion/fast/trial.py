@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -52,12 +52,10 @@ def _agrees(device: int, dtype: torch.dtype) -> bool:
 def errors(device: torch.device, dtype: torch.dtype) -> list[Tensor]:
     """Relative errors: norm, its gradient, bias and residual, upsampling, convolution; kernels for tokens."""
     trial = _Trial(device, dtype)
-    works: list[Callable[[], list[Tensor]]] = [
-        functools.partial(work, channels, groups)
-        for work in (trial.norm_errors, trial.map_errors)
-        for channels, groups in ((40, 4), (64, 32))
-    ]
-    return [each for found in side_by_side([*works, trial.conv_errors, trial.token_errors]) for each in found]
+    norms = [functools.partial(trial.norm_errors, *each) for each in ((40, 4), (64, 32))]
+    maps = [functools.partial(trial.map_errors, channels) for channels in (40, 64)]
+    found = side_by_side([*norms, *maps, trial.conv_errors, trial.token_errors])
+    return list(itertools.chain(*found))
 
 
 class _Trial:
@@ -93,7 +91,7 @@ class _Trial:
             found += [_error(y, wanted.detach()), _error(dx, slope + beside.float())]
         return found
 
-    def map_errors(self, channels: int, _groups: int) -> list[Tensor]:
+    def map_errors(self, channels: int) -> list[Tensor]:
         from backend.diffusion.fast import launching
 
         x, dy = self._maps(channels, 2)

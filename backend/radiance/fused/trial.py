@@ -9,8 +9,8 @@ Triton keeps what is compiled on disk, so this takes long once.
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -98,10 +98,8 @@ def errors(levels: int, hidden: int) -> list[float]:
         points = (*at_points(field, x, True), at_points(field, x, False)[0])
         return [_error(a, b) for a, b in zip(points, (density, colour, density), strict=True)]
 
-    works: list[Callable[[], list[float]]] = [
-        partial(with_gradients, *each) for each in ((_SIDE, True), (_SIDE, False), (0, False))
-    ]
-    return [other, *(error for found in side_by_side([*works, without, at_places]) for error in found)]
+    works = [partial(with_gradients, *each) for each in ((_SIDE, True), (_SIDE, False), (0, False))]
+    return [other, *itertools.chain(*side_by_side([*works, without, at_places]))]
 
 
 def _march(field: RadianceField, start: torch.Generator) -> tuple[Marched, float]:
