@@ -94,3 +94,11 @@ def fake_python(tmp_path):
     file.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{program}" "$@"\n')
     file.chmod(0o755)
     return file
+
+
+@pytest.fixture
+def environment(tmp_path, monkeypatch):
+    """The backend's, not installed, with a fake Python."""
+    from fake_python import make_environment
+
+    return make_environment(tmp_path, monkeypatch)

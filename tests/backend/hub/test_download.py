@@ -6,14 +6,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
-import logging
-import os
 import shutil
 import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,27 +16,9 @@ import pytest
 
 from backend.errors import Cancelled, UserError
 from backend.hub import download as module
-from backend.hub.download import download
-from backend.hub.local import Downloaded
 from backend.hub.patience import Patience
+from tests.backend.hub.fetching import Reports, fetch, go_offline, partial_of
 from tests.backend.hub.hub_server import COMMIT, CONTENT, FILE, QUICK, HubServer
-
-TOKEN = "hf_secretsecretsecret"
-
-
-class Reports(list):
-    def __call__(self, message: str, done: int, total: int) -> None:
-        self.append((message, done, total))
-
-
-def fetch(folder: Path, report: Callable | None = None, **options) -> Downloaded:
-    options = {"cancelled": lambda: False, "patience": QUICK, **options}
-    return download(FILE, folder, report if report is not None else Reports(), **options)
-
-
-def partial_of(folder: Path) -> Path:
-    (path,) = folder.glob("*.partial")
-    return path
 
 
 def test_the_file_arrives_whole_with_one_progress(hub: HubServer, tmp_path: Path) -> None:
@@ -183,168 +160,6 @@ def test_a_pause_that_the_hub_asks_for_is_kept_and_a_long_one_told(
     with pytest.raises(UserError, match=r"Try again in 600 s"):
         fetch(tmp_path / "two")
     assert len(waits) == 2
-
-
-def test_a_wrong_checksum_is_refused_and_thrown_away(hub: HubServer, tmp_path: Path) -> None:
-    hub.manners.checksum = "ab" * 32
-    with pytest.raises(UserError, match=r"checksum is not the announced abababab.*without the mirror"):
-        fetch(tmp_path)
-    assert not list(tmp_path.iterdir())
-    assert hub.ranges() == [None]
-
-
-@pytest.mark.parametrize("checksum", ["../../evil", "made-up-by-a-mirror", "ab" * 31, "ab" * 32 + "/../x"])
-def test_a_checksum_that_is_none_is_refused_before_anything_is_written(
-    hub: HubServer, tmp_path: Path, checksum: str
-) -> None:
-    hub.manners.checksum = checksum
-    with pytest.raises(UserError, match="announces no size and checksum"):
-        fetch(tmp_path / "a" / "b")
-    assert not list(tmp_path.iterdir())
-    assert hub.ranges() == []
-
-
-def test_gits_checksum_of_small_files_counts_too(hub: HubServer, tmp_path: Path) -> None:
-    # What `git hash-object` says.
-    hub.files[str(FILE)] = b"hello\n"
-    hub.manners.checksum = "ce013625030ba8dba906f756967f9e9ca394464a"
-    assert fetch(tmp_path).path.read_bytes() == b"hello\n"
-    hub.manners.checksum = "ce013625030ba8dba906f756967f9e9ca394464b"
-    with pytest.raises(UserError, match="checksum"):
-        fetch(tmp_path / "other")
-
-
-def test_a_damaged_partial_file_is_noticed_and_made_again(
-    hub: HubServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    hub.manners.break_at = [200_000] * 5
-    with pytest.raises(UserError):
-        fetch(tmp_path)
-    partial = partial_of(tmp_path)
-    partial.write_bytes(bytes(1000) + CONTENT[1000:200_000])
-    hub.manners.break_at = []
-    hub.requests.clear()
-    assert fetch(tmp_path).path.read_bytes() == CONTENT
-    assert hub.ranges() == ["bytes=200000-", None]
-    assert "do not fit together" in caplog.text
-
-
-@pytest.mark.parametrize("longer", [True, False], ids=["too long", "of another version"])
-def test_a_partial_file_that_cannot_go_on_is_thrown_away(
-    hub: HubServer, tmp_path: Path, longer: bool
-) -> None:
-    name = hashlib.sha256(CONTENT).hexdigest()[:24] if longer else "00" * 12
-    (tmp_path / f"{name}.partial").write_bytes(bytes(400_000 if longer else 1000))
-    assert fetch(tmp_path).path.read_bytes() == CONTENT
-    assert hub.ranges() == [None]
-    assert not list(tmp_path.glob("*.partial"))
-
-
-@pytest.mark.parametrize("how", ["ignores", "refuses"])
-def test_a_hub_without_ranges_starts_again(hub: HubServer, tmp_path: Path, how: str) -> None:
-    hub.manners.break_at = [100_000]
-    hub.manners.ignore_ranges = how == "ignores"
-    hub.manners.refuse_ranges = 1 if how == "refuses" else 0
-    assert fetch(tmp_path).path.read_bytes() == CONTENT
-    assert hub.ranges() == [None, "bytes=100000-"] + [None] * (how == "refuses")
-
-
-def test_more_bytes_than_announced_are_refused(hub: HubServer, tmp_path: Path) -> None:
-    hub.manners.extra_bytes = 5
-    with pytest.raises(UserError, match=r"sends more of model\.pt than the 300000 bytes"):
-        fetch(tmp_path)
-    assert partial_of(tmp_path).stat().st_size == 0
-
-
-def test_the_store_of_large_files_never_sees_the_token(
-    hub: HubServer, new_hub: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = new_hub()
-    hub.manners.token, hub.manners.store = TOKEN, store.url
-    store.manners.break_at = [100_000]
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    assert fetch(tmp_path).path.read_bytes() == CONTENT
-    assert {request.authorization for request in hub.requests} == {f"Bearer {TOKEN}"}
-    assert {request.authorization for request in store.requests} == {None}
-    assert store.ranges() == [None, "bytes=100000-"]
-    assert len(hub.ranges()) == 2  # the store's address may expire, so it is asked for again
-
-
-def test_a_login_is_used_and_a_refused_one_told_without_the_token(
-    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    from huggingface_hub import constants
-
-    caplog.set_level(logging.DEBUG)
-    hub.manners.token = TOKEN
-    with pytest.raises(UserError, match="wants a login"):
-        fetch(tmp_path)
-    monkeypatch.setenv("HF_TOKEN", TOKEN + "expired")
-    with pytest.raises(UserError, match=r"refuses the stored token.*HF_TOKEN") as caught:
-        fetch(tmp_path)
-    monkeypatch.delenv("HF_TOKEN")
-    stored = tmp_path / "token"
-    stored.write_text(TOKEN + "\n")
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(stored))
-    fetch(tmp_path)
-    assert TOKEN not in str(caught.value) + caplog.text
-
-
-def test_a_token_that_cannot_be_one_is_told(
-    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_TOKEN", "hf_söcret")
-    with pytest.raises(UserError, match="characters that no token has") as caught:
-        fetch(tmp_path)
-    assert "söcret" not in str(caught.value)
-
-
-def go_offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the library does when it is imported with the variable set."""
-    from huggingface_hub import constants
-
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-
-
-def test_offline_mode_asks_nobody(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        go_offline(patch)
-        with pytest.raises(UserError, match=r"HF_HUB_OFFLINE forbids.*convert it here"):
-            fetch(tmp_path)
-    fetch(tmp_path)
-    hub.requests.clear()
-    go_offline(monkeypatch)
-    assert fetch(tmp_path).path.read_bytes() == CONTENT
-    assert hub.requests == []
-
-
-@pytest.mark.parametrize(
-    ("variables", "named"),
-    [
-        ({"HF_HUB_OFFLINE": "yes", "TRANSFORMERS_OFFLINE": "1"}, "HF_HUB_OFFLINE"),
-        ({"HF_HUB_OFFLINE": "", "TRANSFORMERS_OFFLINE": "1"}, "TRANSFORMERS_OFFLINE"),
-    ],
-)
-def test_the_variable_that_forbids_it_is_named(
-    hub: HubServer, tmp_path: Path, variables: dict[str, str], named: str
-) -> None:
-    code = (
-        "import sys; from pathlib import Path; from backend.hub.download import download\n"
-        "from backend.errors import UserError; from tests.backend.hub.hub_server import FILE\n"
-        "try:\n    download(FILE, Path(sys.argv[1]), lambda *report: None, lambda: False)\n"
-        "except UserError as error:\n    print(error)"
-    )
-    environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), **variables}
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "file")],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert f"{named} forbids the download" in done.stdout
-    assert hub.requests == []
 
 
 def test_pieces_are_all_of_the_announced_commit(hub: HubServer, tmp_path: Path) -> None:
