@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SAMPLER_STEPS, HULL_STEPS, PICTURE_STEPS = 10, 15, 80
+SAMPLER_STEPS, HULL_STEPS, PICTURE_STEPS = 10, 30, 120
 """With 6 passes of the shipped model pictures are full of noise, with 10 they are clean. After 20 steps on
 them an umbrella's stripes are still one mixed colour, after 80 they are stripes."""
 HULL_NODES = 48
