@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from backend.errors import UserError
-from backend.gpu_errors import crashes_explained
+from backend.gpu_errors import crashes_explained, is_crash
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,9 @@ def side_by_side(works: Sequence[Callable[[], Any]]) -> list[Any]:
 
     On a fresh machine kernels are compiled, and the compiler lets other threads work meanwhile (but for what
     is compiled on the way back: autograd has one thread a device). Threads begin with gradients on, whatever
-    the caller's mode, and on the default stream. Where works fail, the first one's error is raised. An
-    interruption does not wait for them.
+    the caller's mode, and on the default stream. Where works fail, a crash is raised before other errors, as
+    it may be what the others failed of, and else the first one's error. An interruption does not wait for
+    them.
     """
     import torch
 
@@ -64,5 +65,6 @@ def side_by_side(works: Sequence[Callable[[], Any]]) -> list[Any]:
     for thread in threads:
         thread.join()
     if failed:
-        raise failed[min(failed)]
+        errors = [failed[number] for number in sorted(failed)]
+        raise next(filter(is_crash, errors), errors[0])
     return [done[number] for number in range(len(threads))]

@@ -175,7 +175,7 @@ def _distil(
         done = distillation.step_number
         preview = None
         if done == steps or (numbers.preview_every and done % numbers.preview_every == 0):
-            write_preview(distillation.field, distillation.occupancy, folder / PREVIEW)
+            write_preview(distillation.field, distillation.occupancy, folder / PREVIEW, last=done == steps)
             preview = PREVIEW
         if numbers.checkpoint_every and done % numbers.checkpoint_every == 0:
             distillation.save(folder / CHECKPOINT, identity)

@@ -21,8 +21,8 @@ class Summary:
     prompts: how many were run. right, required: prompts right in kind and colours, and how many have to be.
     kind_right, colors_right: in either alone. mean_iou: over all prompts, 0 for one without a mesh.
     second_fronts, fronts_missing: objects with a front on another side too, and with none in front.
-    floaters: meshes with a piece hanging in the air. failed: prompts without a mesh.
-    seconds_mean, seconds_max: where they are known.
+    floaters: meshes with a piece hanging in the air. broken: meshes that came apart.
+    failed: prompts without a mesh. seconds_mean, seconds_max: where they are known.
     """
 
     prompts: int
@@ -35,6 +35,7 @@ class Summary:
     second_fronts: int
     fronts_missing: int
     floaters: int
+    broken: int
     failed: int
     seconds_mean: float | None
     seconds_max: float | None
@@ -57,6 +58,7 @@ class Summary:
             f"second fronts: {self.second_fronts} of {self.fronts} objects with a front (required 0); "
             f"front not in front: {self.fronts_missing}",
             f"meshes with floaters: {self.floaters} (required 0)",
+            f"meshes that came apart: {self.broken}",
             f"prompts without a mesh: {self.failed} (required 0)",
             f"seconds a prompt: {seconds}",
         ]
@@ -76,6 +78,7 @@ def summarize(scores: Sequence[Score]) -> Summary:
         second_fronts=sum(score.second_front for score in scores),
         fronts_missing=sum(score.front_missing for score in scores),
         floaters=sum(score.floaters > 0 for score in scores),
+        broken=sum(score.broken for score in scores),
         failed=sum(score.error is not None for score in scores),
         seconds_mean=sum(seconds) / len(seconds) if seconds else None,
         seconds_max=max(seconds, default=None),
@@ -102,6 +105,8 @@ def faults(score: Score) -> list[str]:
         found.append("front not in front")
     if score.floaters:
         found.append(f"floaters: {score.floaters}")
+    if score.broken:
+        found.append("came apart")
     return found
 
 

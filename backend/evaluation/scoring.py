@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.evaluation.breaks import BROKEN_VIEWS, broken_views
 from backend.evaluation.floaters import count_floaters
 from backend.evaluation.fronts import FrontVerdict, judge_front
 from backend.evaluation.heldout import HeldOut, Reference
@@ -18,6 +19,7 @@ from backend.evaluation.outlines import (
     halved,
     judge_kind,
     scaled_images,
+    scaled_masks,
 )
 from backend.evaluation.part_colors import PartColor, judge_colors
 from backend.mesh.rendering import render_mesh
@@ -32,7 +34,8 @@ class Score:
     unknown. error: why there is no mesh; then the rest is as bad as can be.
     iou: mean silhouette overlap over 8 azimuths at the best scale. scale: that scale.
     kind: verdict on the kind, None for two objects. colors: of all parts. front: None without one.
-    floaters: how many pieces hang in the air.
+    floaters: how many pieces hang in the air. broken_views: in how many views the silhouette is in more
+    pieces than the true one.
     """
 
     slug: str
@@ -45,6 +48,7 @@ class Score:
     colors: list[PartColor] = field(default_factory=list)
     front: FrontVerdict | None = None
     floaters: int = 0
+    broken_views: int = 0
 
     @property
     def kind_right(self) -> bool:
@@ -61,6 +65,11 @@ class Score:
     def right(self) -> bool:
         """Right in kind and colours."""
         return self.kind_right and self.colors_right
+
+    @property
+    def broken(self) -> bool:
+        """It came apart."""
+        return self.broken_views >= BROKEN_VIEWS
 
     @property
     def second_front(self) -> bool:
@@ -110,5 +119,8 @@ def score_views(
         colors=judge_colors(aligned, reference, heldout.palette),
         front=judge_front(aligned, reference, heldout.palette),
         floaters=0 if mesh is None else count_floaters(mesh, reference, scale),
+        broken_views=broken_views(
+            scaled_masks(masks, scale), reference.silhouettes, 2 if reference.composed else 1
+        ),
     )
     return score, aligned

@@ -143,6 +143,12 @@ def test_the_first_works_error_is_raised_once_all_have_ended(card: list[int]) ->
     assert ended == ["last"]
 
 
+def test_a_crash_is_raised_before_what_others_failed_of(card: list[int]) -> None:
+    handle = RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`")
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        side_by_side([fail(handle), fail(ValueError("other")), fail(RuntimeError(CRASH))])
+
+
 def test_without_a_card_they_go_one_after_another() -> None:
     here = threading.current_thread()
     assert side_by_side([threading.current_thread] * 2) == [here, here]

@@ -38,6 +38,7 @@ def test_summary_by_hand():
     assert (summary.prompts, summary.right, summary.required) == (4, 2, 4)
     assert (summary.kind_right, summary.colors_right, summary.failed) == (3, 2, 1)
     assert summary.mean_iou == pytest.approx((0.9 + 0.8 + 0.9 + 0) / 4)
+    assert summarize([score(broken_views=1), score(broken_views=2)]).broken == 1
     assert (summary.fronts, summary.second_fronts, summary.fronts_missing, summary.floaters) == (1, 1, 0, 1)
     assert (summary.seconds_mean, summary.seconds_max) == (pytest.approx(70 / 3), 30.0)
     assert not summary.passed
@@ -61,6 +62,7 @@ def test_faults_in_words():
     assert faults(score(colors=[NOT_RED])) == ["mug: main pink, not red"]
     assert faults(score(kind=KindVerdict("drum", 0.9, 0.8, False))) == ["looks like a drum (0.90)"]
     assert faults(score(iou=0.5)) == ["shape"]
+    assert faults(score(broken_views=2)) == ["came apart"]
     assert faults(score(front=FrontVerdict({}, (90, 180), False))) == [
         "second front at 90, 180",
         "front not in front",
