@@ -15,7 +15,15 @@ TELLING_SECONDS = 10.0
 Report = Callable[[Progress], None]
 
 # Shares of a typical job's time, in order. Only the bar's evenness depends on them.
-STAGES = {"load": 0.05, "distil": 0.80, "mesh": 0.05, "texture": 0.09, "save": 0.01}
+STAGES = {
+    "load": 0.05,
+    "sample": 0.07,
+    "fit": 0.10,
+    "distil": 0.63,
+    "mesh": 0.04,
+    "texture": 0.10,
+    "save": 0.01,
+}
 
 
 class Pacer:
@@ -35,9 +43,7 @@ class Pacer:
     ) -> None:
         self._report = report
         self._clock = clock
-        self._shares = dict(stages)
-        self._before = dict(zip(stages, accumulate(stages.values(), initial=0.0), strict=False))
-        self._longest = max(stages, key=stages.__getitem__)
+        self._share_out(stages)
         self._stage = ""
         self._entered = clock()
         self._first_step = 0
@@ -56,6 +62,17 @@ class Pacer:
             self._report(
                 Progress(stage, step, steps, fraction, self._left(step, steps, now), message, preview)
             )
+
+    def leave_out(self, *stages: str) -> None:
+        """These will not come: the others share the whole. To be called while none has taken a step."""
+        self._share_out({name: share for name, share in self._shares.items() if name not in stages})
+
+    def _share_out(self, stages: Mapping[str, float]) -> None:
+        whole = sum(stages.values())
+        self._shares = {name: share / whole for name, share in stages.items()}
+        starts = accumulate(self._shares.values(), initial=0.0)
+        self._before = dict(zip(self._shares, starts, strict=False))
+        self._longest = max(self._shares, key=self._shares.__getitem__)
 
     def _left(self, step: int, steps: int, now: float) -> float | None:
         taken = step - self._first_step

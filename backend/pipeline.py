@@ -77,10 +77,12 @@ def generate(
     find_checkpoint(folder / CHECKPOINT, identity)
     write_text(folder / SETTINGS, settings.model_dump_json(indent=1, exclude_none=True))
     numbers = distillation.numbers
+    if numbers.start != "views":
+        pace.leave_out("sample", "fit")
     if distillation.resume(folder / CHECKPOINT, identity):
         log.info("Going on from step %d.", distillation.step_number)
     elif numbers.start == "views":
-        _sample_start(distillation, pace, cancelled)
+        notes += _sample_start(distillation, pace, cancelled)
 
     _distil(distillation, folder, identity, pace, cancelled)
     mesh = _extract(distillation, numbers, pace, cancelled)
@@ -121,9 +123,8 @@ def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, str, 
     asked = found.recipe(settings, device.type)
     dtype = pick_dtype(device, config.image_size, settings.precision)
     fit = plan(folder, config.image_size, asked, device, dtype)
-    notes = tuple(fit.sentences)
-    if device.type == "cpu" and fit.numbers.encoding_on(device.type) == "hash":
-        notes += ("This recipe is made for a GPU: on a processor a step takes minutes.",)
+    encoding = fit.numbers.encoding_on(device.type)
+    notes = *fit.sentences, *_slow(device.type, encoding, settings.precision)
     for sentence in notes:
         log.warning("%s", sentence)
     pace("load", message=f"Loading the model {config.name}")
@@ -141,19 +142,37 @@ def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, str, 
     return distillation, _identity(settings, folder, settings.resolve(config.image_size)), notes
 
 
-def _sample_start(distillation: Distillation, pace: Pacer, cancelled: Callable[[], bool]) -> None:
-    """Samples four views and fits the field to them. Takes seconds: when interrupted it is done again."""
+def _slow(device_type: str, encoding: str, precision: str) -> tuple[str, ...]:
+    """Sentences on what will take long."""
+    said: tuple[str, ...] = ()
+    if device_type == "cpu" and encoding == "hash":
+        said += ("This recipe is made for a GPU: on a processor a step takes minutes.",)
+    if device_type == "cpu" and precision == "fp16":
+        said += ("Processors are slow at fp16: several times slower than with the precision auto.",)
+    return said
+
+
+def _sample_start(distillation: Distillation, pace: Pacer, cancelled: Callable[[], bool]) -> tuple[str, ...]:
+    """Samples four views and fits the field to them. Takes seconds: when interrupted it is done again.
+
+    Returns sentences for the user.
+    """
     from backend.start.views import start_from_views
 
-    message = "Sampling four views to start from"
+    def tell(stage: str, message: str) -> Callable[[int, int], None]:
+        def on_step(done: int, steps: int) -> None:
+            if cancelled():
+                raise Cancelled
+            pace(stage, done, steps, message)
 
-    def on_step(done: int, steps: int) -> None:
-        if cancelled():
-            raise Cancelled
-        pace("load", done, steps, message)
+        return on_step
 
-    pace("load", message=message)
-    start_from_views(distillation, on_step)
+    sampling = "Sampling four views to start from"
+    pace("sample", message=sampling)
+    sentence = start_from_views(
+        distillation, tell("sample", sampling), tell("fit", "Fitting a first shape to the views")
+    )
+    return (sentence,) if sentence else ()
 
 
 def _distil(
@@ -177,7 +196,8 @@ def _distil(
         if done == steps or (numbers.preview_every and done % numbers.preview_every == 0):
             write_preview(distillation.field, distillation.occupancy, folder / PREVIEW, last=done == steps)
             preview = PREVIEW
-        if numbers.checkpoint_every and done % numbers.checkpoint_every == 0:
+        # At the end, too: what interrupts the mesh does not cost steps.
+        if numbers.checkpoint_every and (done % numbers.checkpoint_every == 0 or done == steps):
             distillation.save(folder / CHECKPOINT, identity)
         pace("distil", done, steps, message, preview)
 

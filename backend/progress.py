@@ -9,7 +9,8 @@ class Progress:
     """One report of a running job.
 
     Args:
-        stage: what is being done now, one short word ("load", "distil", "mesh", "texture", "save").
+        stage: what is being done now, one short word ("load", "sample", "fit", "distil", "mesh",
+            "texture", "save").
         step: steps done in this stage.
         steps: steps of this stage in all.
         fraction: share of the whole job that is done, 0..1.

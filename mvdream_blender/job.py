@@ -11,6 +11,7 @@ from .errors import Unreachable
 STAGES = {
     "load": "Loading the model",
     "sample": "Sampling the views",
+    "fit": "Fitting a first shape",
     "distil": "Shaping the object",
     "mesh": "Extracting the mesh",
     "texture": "Painting the texture",

@@ -20,6 +20,7 @@ from backend.memory.fitting import Fit, Room, fit, nothing_fits, smallest
 from backend.memory.free import available_ram, free_memory
 from backend.memory.rendering import Kernels, is_fused
 from backend.memory.sampling import estimate_sampling
+from backend.start import COARSE
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from backend.settings import Numbers
 
 
-_NO_VIEWS = "The object starts from a ball: for sampled views to start from, memory does not suffice."
+_NO_VIEWS = "The object starts from a ball: for sampled views memory does not suffice." + COARSE
 
 
 def plan(

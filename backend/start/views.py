@@ -15,6 +15,7 @@ import torch
 from backend.cameras import conditioning, distance_for, orbit_views
 from backend.diffusion.sampler import Sampler, before_colour, decode, draw_noise
 from backend.gpu_errors import crashes_explained, shortage_of
+from backend.start import COARSE
 from backend.start.fitting import CutOuts, fit
 from backend.start.foreground import cut_out
 from backend.start.visual_hull import inside_hull
@@ -30,22 +31,35 @@ them an umbrella's stripes are still one mixed colour, after 80 they are stripes
 HULL_NODES = 48
 ELEVATION = 8.0
 """Low enough for the outlines to show what is narrow under something wide: from 20 degrees it was filled."""
+_SHORT = "Memory ran out on the way to a first shape: the object started from a ball."
+_NOTHING_THERE = "The sampled views show no object: this one started from a ball."
 KEY = (0.0, 1.0, 0.0)
 """The background that is asked for. An object of just this green would vanish in it."""
 
 
-def start_from_views(distillation: Distillation, on_step: Callable[[int, int], None]) -> None:
+OnStep = Callable[[int, int], None]
+
+
+def start_from_views(distillation: Distillation, on_pass: OnStep, on_step: OnStep) -> str:
     """Fits the field of a distillation that has taken no step yet to views sampled for its prompt.
 
-    The same seed gives the same field; it stays as it is where the views show no object, or where memory runs
-    out. on_step(done, steps) is called after each of the sampler's passes and of the steps on its pictures,
-    and may raise to end it. The model must have its image decoder, which it loses here.
+    The same seed gives the same field. It stays as it is where the views show no object, or where memory runs
+    out; then a sentence for the user is returned, otherwise "". on_pass(done, passes) is called after each of
+    the sampler's passes, on_step(done, steps) after each step on its pictures; both may raise to end it. The
+    model must have its image decoder, which it loses here.
     """
     model, parts = distillation.guidance.model, (distillation.field, distillation.occupancy)
     before = [{name: each.clone() for name, each in part.state_dict().items()} for part in parts]
+    sentence = ""
+
+    def work() -> None:
+        nonlocal sentence
+        if not _start(distillation, on_pass, on_step):
+            sentence = _NOTHING_THERE + COARSE
+
     with crashes_explained():
-        if shortage_of(lambda: _start(distillation, on_step)) is not None:
-            log.warning("Memory ran out while views were sampled; starting from a ball.")
+        if shortage_of(work) is not None:
+            sentence = _SHORT + COARSE
             for part, state in zip(parts, before, strict=True):
                 part.load_state_dict(state)
         # What the pictures took is for the steps to come.
@@ -53,9 +67,13 @@ def start_from_views(distillation: Distillation, on_step: Callable[[int, int], N
         model.drop_image_decoder()
         if distillation.device.type == "cuda":
             torch.cuda.empty_cache()
+    if sentence:
+        log.warning("%s", sentence)
+    return sentence
 
 
-def _start(distillation: Distillation, on_step: Callable[[int, int], None]) -> None:
+def _start(distillation: Distillation, on_pass: OnStep, on_step: OnStep) -> bool:
+    """Whether the views show an object."""
     guidance, numbers = distillation.guidance, distillation.numbers
     model = guidance.model
     ranges = distillation.ranges
@@ -68,16 +86,14 @@ def _start(distillation: Distillation, on_step: Callable[[int, int], None]) -> N
     context, negative = (
         each.expand(len(views), -1, -1) for each in (guidance.context, guidance.negative_context)
     )
-    steps = SAMPLER_STEPS + PICTURE_STEPS
     latents = sampler(
-        model, noise, context, negative, conditioning(views.c2w), lambda done, _: on_step(done, steps)
+        model, noise, context, negative, conditioning(views.c2w), lambda done, _: on_pass(done, SAMPLER_STEPS)
     )
     # Decoding, one view at a time, and fitting have no use for the network's graph.
     model.release_graphs()
     cut_outs = CutOuts(views, *cut_out(decode(model, latents, 1)))
     if not _agree(cut_outs, distillation.field.bound):
-        log.warning("The sampled views show no object; starting from a ball.")
-        return
+        return False
     generator = torch.Generator(distillation.device).manual_seed(distillation.seed + 2)
     fit(
         distillation.field,
@@ -87,8 +103,9 @@ def _start(distillation: Distillation, on_step: Callable[[int, int], None]) -> N
         PICTURE_STEPS,
         numbers.samples_per_ray,
         generator,
-        lambda done: on_step(SAMPLER_STEPS + done, steps),
+        lambda done: on_step(done, PICTURE_STEPS),
     )
+    return True
 
 
 def _agree(cut_outs: CutOuts, bound: float) -> bool:

@@ -22,7 +22,7 @@ try:
         cancelled=lambda: ("distil", 1) in steps,
     )
 except Cancelled:
-    assert ("load", 10) in steps and ("distil", 1) in steps
+    assert ("sample", 10) in steps and ("distil", 1) in steps
     print(*sys.modules)
 """
 HEAVY = {"diffusers", "transformers", "huggingface_hub", "torch._dynamo", "sympy", "scipy", "skimage"}

@@ -184,7 +184,7 @@ def test_a_start_from_sampled_views_is_drawn_by_the_seed_and_not_repeated_by_a_r
     few = {"start": "views", "steps": 10}
     with pytest.raises(Cancelled):
         run(tmp_path / "stopped", cancelled=Stop(after=4), report=told.append, **few)  # while it samples
-    assert told[-1].stage == "load"
+    assert told[-1].stage == "sample"
     assert 0 < told[-1].step < told[-1].steps
     told.clear()
     with pytest.raises(Cancelled):
@@ -197,11 +197,37 @@ def test_a_start_from_sampled_views_is_drawn_by_the_seed_and_not_repeated_by_a_r
     told.clear()
     run(tmp_path / "stopped", report=told.append, **few)
     assert not any("Sampling" in progress.message for progress in told)
+    told.clear()
     run(tmp_path / "whole", report=told.append, **few)
-    assert any("Sampling" in progress.message for progress in told)
+    stages = ["load", "sample", "fit", "distil", "mesh", "texture", "save"]
+    assert list(dict.fromkeys(progress.stage for progress in told)) == stages
+    fractions = [progress.fraction for progress in told]
+    assert fractions == sorted(fractions)
     assert vertices(tmp_path / "whole") == vertices(tmp_path / "stopped")
     run(tmp_path / "blob", **{**few, "start": "blob"})
     assert vertices(tmp_path / "blob") != vertices(tmp_path / "whole")
+
+
+def test_views_without_an_object_are_told_of_in_the_mesh(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from backend.start import views
+
+    monkeypatch.setattr(views, "_agree", lambda cut_outs, bound: False)
+    result = run(tmp_path, start="views", steps=10)
+    assert ["show no object" in note for note in result.notes] == [True]
+
+
+def test_what_is_stopped_at_the_mesh_goes_on_from_the_mesh(
+    run: Run, finished: tuple[Result, Path, list[Progress]], tmp_path: Path
+) -> None:
+    told: list[Progress] = []
+    with pytest.raises(Cancelled):
+        run(tmp_path, report=told.append, cancelled=lambda: told[-1].stage == "mesh", checkpoint_every=99)
+    told.clear()
+    run(tmp_path, report=told.append, checkpoint_every=99)
+    assert [progress.step for progress in told if progress.stage == "distil"] == [STEPS]
+    assert vertices(tmp_path) == vertices(finished[1])
 
 
 def test_other_settings_start_anew(run: Run, tmp_path: Path) -> None:
@@ -230,6 +256,13 @@ def test_what_will_take_long_is_said_once_and_not_in_every_report(
         "Loading the model tiny",
         "Shaping the object",
     }
+
+
+def test_half_precision_on_a_processor_is_said_to_be_slow() -> None:
+    from backend.pipeline import _slow
+
+    assert "fp16" in " ".join(_slow("cpu", "dense", "fp16"))
+    assert _slow("cpu", "dense", "fp32") == _slow("cuda", "hash", "fp16") == ()
 
 
 @pytest.mark.parametrize("settings", [{"prompt": "a red dragon"}, {"negative_prompt": "dragon"}])

@@ -28,6 +28,10 @@ class Model:
         self.released.append("decoder")
 
 
+def ignore(done: int, steps: int) -> None:
+    """Nobody is told."""
+
+
 @pytest.fixture
 def distillation() -> Any:
     """What a start needs of a distillation; there is no network in it."""
@@ -59,9 +63,11 @@ def test_views_without_an_object_leave_the_ball(
 ) -> None:
     show(monkeypatch, torch.tensor(views.KEY).expand(4, 16, 16, 3))
     before = [each.clone() for each in distillation.field.parameters()]
-    views.start_from_views(distillation, lambda done, steps: None)
+    sentence = views.start_from_views(distillation, ignore, ignore)
     assert all(map(torch.equal, before, distillation.field.parameters()))
-    assert "show no object" in caplog.text
+    assert "show no object" in sentence
+    assert "four times as many" in sentence
+    assert sentence in caplog.text
     assert distillation.guidance.model.released == ["graphs", "graphs", "decoder"]
 
 
@@ -72,10 +78,10 @@ def test_an_object_in_all_views_stands_in_the_field(
     pictures[:, 5:11, 5:11] = torch.tensor((0.8, 0.1, 0.1))
     show(monkeypatch, pictures)
     calls: list[tuple[int, int]] = []
-    views.start_from_views(distillation, lambda done, steps: calls.append((done, steps)))
-    # The sampler that is given here takes no passes; the steps on its pictures go on where it would be.
-    steps = views.SAMPLER_STEPS + views.PICTURE_STEPS
-    assert calls == [(done, steps) for done in range(views.SAMPLER_STEPS + 1, steps + 1)]
+    # The sampler that is given here takes no passes.
+    sentence = views.start_from_views(distillation, ignore, lambda done, steps: calls.append((done, steps)))
+    assert sentence == ""
+    assert calls == [(done, views.PICTURE_STEPS) for done in range(1, views.PICTURE_STEPS + 1)]
     with torch.no_grad():
         density = distillation.field.density(torch.tensor([(0.0, 0, 0), (0.6, 0, 0), (0, 0, -0.6)]))
     assert density[0] > 10 > 5 > density[1:].max()
@@ -91,7 +97,7 @@ def test_it_can_be_ended_while_it_is_fitted(distillation: Any, monkeypatch: pyte
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        views.start_from_views(distillation, end)
+        views.start_from_views(distillation, ignore, end)
 
 
 @pytest.mark.parametrize("where", ["decode", "fit"])
@@ -111,10 +117,11 @@ def test_where_memory_runs_out_it_starts_from_the_fresh_ball(
 
     monkeypatch.setattr(views, where, run_out)
     before = [each.clone() for each in distillation.field.parameters()]
-    views.start_from_views(distillation, lambda done, steps: None)
+    sentence = views.start_from_views(distillation, ignore, ignore)
     assert all(map(torch.equal, before, distillation.field.parameters()))
     assert distillation.occupancy.mask.all()
-    assert "starting from a ball" in caplog.text
+    assert "Memory ran out" in sentence
+    assert sentence in caplog.text
     assert distillation.guidance.model.released[-2:] == ["graphs", "decoder"]
 
 
@@ -125,4 +132,4 @@ def test_another_fault_is_not_hidden(distillation: Any, monkeypatch: pytest.Monk
     show(monkeypatch, torch.tensor(views.KEY).expand(4, 16, 16, 3))
     monkeypatch.setattr(views, "decode", fail)
     with pytest.raises(RuntimeError, match="shapes"):
-        views.start_from_views(distillation, lambda done, steps: None)
+        views.start_from_views(distillation, ignore, ignore)
