@@ -35,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=logging.DEBUG if arguments.verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s" if arguments.verbose else "%(message)s",
     )
+    # PyTorch does so itself, but not where Ctrl-C ends its import; then it tells of its caches at the end.
+    logging.getLogger("torch").setLevel(logging.WARNING)
     if arguments.verbose:
         _quiet_others()
     try:
