@@ -215,7 +215,7 @@ def _python(arguments: argparse.Namespace) -> int:
     surroundings = children.environment({"PYTHONPATH": str(ROOT)})
     python = str(ensure(environment))
     try:
-        return children.run([python, *arguments.handed_on], env=surroundings)
+        return children.code_of([python, *arguments.handed_on], env=surroundings)
     except KeyboardInterrupt:
         # It was stopped, too, and has said so.
         return EXIT_STOPPED

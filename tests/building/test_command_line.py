@@ -64,7 +64,7 @@ class TestCommandLine:
 
         monkeypatch.setattr(children, "stop_on_signals", lambda: None)
         monkeypatch.setattr(installation, "ensure", lambda _environment: sys.executable)
-        monkeypatch.setattr(children, "run", stop)
+        monkeypatch.setattr(children, "code_of", stop)
         assert command_line.main(["python", "-m", "backend"]) == command_line.EXIT_STOPPED
         assert capsys.readouterr().err == ""
 
