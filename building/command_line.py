@@ -103,8 +103,12 @@ def _env(arguments: argparse.Namespace) -> int:
     from building.installation import ensure
 
     if arguments.system_packages:
-        for package in [*system_packages.missing_for_python(BACKEND.python), *system_packages.missing()]:
+        missing = [*system_packages.missing_for_python(BACKEND.python), *system_packages.missing()]
+        for package in missing:
             say(package)
+        if not missing:
+            # Not among the packages: those may be handed on to apt-get.
+            sys.stderr.write("No system packages are missing.\n")
         return 0
     unknown = [name for name in arguments.names if name not in ALL]
     if unknown:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from building import children, command_line, installation
+from building import children, command_line, installation, system_packages
 
 
 class TestCommandLine:
@@ -57,6 +57,17 @@ class TestCommandLine:
         ]
         chosen = command_line.parse(["python", "--blender", "4.2", "-c", "0"])
         assert (chosen.blender, chosen.handed_on) == ("4.2", ["-c", "0"])
+
+    @pytest.mark.parametrize(
+        ("missing", "out", "errors"),
+        [(["libsm6", "libice6"], "libsm6\nlibice6\n", ""), ([], "", "No system packages are missing.\n")],
+    )
+    def test_system_packages_are_listed_or_there_are_none(self, missing, out, errors, capsys, monkeypatch):
+        monkeypatch.setattr(children, "stop_on_signals", lambda: None)
+        monkeypatch.setattr(system_packages, "missing_for_python", lambda version: [])
+        monkeypatch.setattr(system_packages, "missing", lambda: missing)
+        assert command_line.main(["env", "--system-packages"]) == 0
+        assert tuple(capsys.readouterr()) == (out, errors)
 
     def test_a_python_that_is_stopped_says_so_itself(self, capsys, monkeypatch):
         def stop(*_command, **_options):
