@@ -25,6 +25,16 @@ def test_a_word_it_does_not_know_leaves_nothing_behind_and_loads_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_unknown_word_of_the_negative_prompt_is_told_as_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["generate", "a red mug", "-o", str(tmp_path / "x.glb"), "--negative", "ugly, blurry"]
+    assert main(command) == 2
+    assert capsys.readouterr().err.startswith(
+        "The negative prompt can't be used. The model does not know 'ugly', 'blurry'. Did you mean 'blue'"
+    )
+
+
 def test_a_model_that_is_broken_leaves_nothing_behind(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
