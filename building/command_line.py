@@ -62,7 +62,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_zip(commands)
     _add_python(commands)
     own, handed_on = split(list(argv))
-    arguments = parser.parse_args(own)
+    arguments, rest = parser.parse_known_args(own)
+    if rest:
+        words = hasattr(arguments, "prompt") and not any(word.startswith("-") for word in rest)
+        hint = f'. Put the prompt in quotes: "{" ".join([arguments.prompt, *rest])}"' if words else ""
+        parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
     arguments.handed_on = handed_on
     return arguments
 

@@ -40,6 +40,14 @@ class TestCommandLine:
         assert end.value.code == 0
         assert len(capsys.readouterr().out) > 150
 
+    def test_a_prompt_without_quotes_is_told(self, capsys):
+        with pytest.raises(SystemExit) as end:
+            command_line.parse(["demo", "a", "red", "mug"])
+        assert end.value.code == 2
+        assert capsys.readouterr().err.endswith(
+            'unrecognized arguments: red mug. Put the prompt in quotes: "a red mug"\n'
+        )
+
     def test_pytest_gets_what_stands_behind_the_dashes(self):
         assert command_line.parse(["test", "--", "-k", "a or b", "--", "x"]).handed_on == [
             "-k",
