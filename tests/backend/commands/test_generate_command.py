@@ -35,6 +35,20 @@ def test_an_unknown_word_of_the_negative_prompt_is_told_as_one(
     )
 
 
+@pytest.mark.parametrize("command", ["generate", "views", "evaluate"])
+def test_a_device_that_is_missing_is_told_before_anything_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    out = tmp_path / {"generate": "x.glb", "views": "x.png", "evaluate": "x"}[command]
+    words = ["--out", str(out), *([] if command == "evaluate" else ["a red mug"])]
+    assert main([command, *words, "--device", "cuda"]) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith("The device 'cuda' is not there")
+    assert told.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_model_that_is_broken_leaves_nothing_behind(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
