@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`python -m backend`."""
 
+import signal
 import sys
 
 if __name__ == "__main__":
@@ -11,4 +12,6 @@ if __name__ == "__main__":
     except KeyboardInterrupt:  # while modules are imported, or a second one
         sys.stderr.write("Stopped.\n")
         code = 130
+    # All is done and said: from here on Ctrl-C could only add a traceback of the interpreter's own end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(code)

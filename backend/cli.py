@@ -28,13 +28,15 @@ log = logging.getLogger("backend")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `argv` (without the program's name; None: the process's own) and returns the exit code."""
-    arguments = build_parser().parse_args(argv)
+    arguments = _parse(argv)
     share_cores()
     keep_little()
     logging.basicConfig(
         level=logging.DEBUG if arguments.verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s" if arguments.verbose else "%(message)s",
     )
+    # PyTorch does so itself, but not where Ctrl-C ends its import; then it tells of its caches at the end.
+    logging.getLogger("torch").setLevel(logging.WARNING)
     if arguments.verbose:
         _quiet_others()
     try:
@@ -54,6 +56,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception:
         log.exception("This should not have happened")
         return EXIT_FAULT
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Exits with a usage error; where a prompt lacks its quotes, that is told."""
+    parser = build_parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if rest:
+        words = hasattr(arguments, "prompt") and not any(word.startswith("-") for word in rest)
+        hint = f'. Put the prompt in quotes: "{" ".join([arguments.prompt, *rest])}"' if words else ""
+        parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
+    return arguments
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -12,7 +12,8 @@ import importlib.util
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +26,32 @@ from backend.radiance.hash_grid import HashGrid
 from backend.radiance.occupancy import OccupancyGrid
 from backend.radiance.rendering import render
 from backend.recipe import make_field
-from backend.settings import PRESETS
+from backend.settings import PRESETS, Numbers
 from benchmarks.ceilings import describe
 from benchmarks.stopwatch import Stopwatch
+
+POINTS, TINY_POINTS = 1 << 21, 1 << 10
+PICTURES, TINY_PICTURES = ((8, 64), (4, 256)), ((1, 16),)
+NUMBERS = PRESETS["paper"].numbers
+TINY_NUMBERS = replace(NUMBERS, hash_levels=4, hash_log2_size=10, samples_per_ray=32, occupancy_resolution=16)
 
 log = logging.getLogger(__name__)
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measures, prints, and writes JSON."""
-    arguments = _arguments()
+    arguments = _arguments(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    tiny, repeats = arguments.tiny, arguments.repeats
+    numbers = TINY_NUMBERS if tiny else NUMBERS
+    points = arguments.points or (TINY_POINTS if tiny else POINTS)
+    log.info("Measuring what the device does at best")
     device = pick_device(arguments.device)
     found = describe(device, torch.float32)
-    found["encodings"] = encodings(device, arguments.points, arguments.repeats)
+    found["encodings"] = encodings(device, numbers, points, repeats)
     found["render"] = {
-        f"{views} x {size}²": rendering(device, views, size, arguments.repeats)
-        for views, size in ([(1, 16)] if arguments.tiny else [(8, 64), (4, 256)])
+        f"{views} x {size}²": rendering(device, numbers, views, size, repeats)
+        for views, size in (TINY_PICTURES if tiny else PICTURES)
     }
     log.info("%s", json.dumps(found, indent=1))
     if arguments.json:
@@ -49,15 +59,22 @@ def main() -> int:
     return 0
 
 
-def encodings(device: torch.device, points: int, repeats: int) -> dict[str, Any]:
+def encodings(device: torch.device, numbers: Numbers, points: int, repeats: int) -> dict[str, Any]:
     """Milliseconds of each encoding, and how far features and gradient are from PyTorch's."""
     generator = torch.Generator().manual_seed(0)
-    grid = HashGrid(init_scale=1.0, generator=generator, kernels="torch").to(device)
+    grid = HashGrid(
+        numbers.hash_levels,
+        log2_size=numbers.hash_log2_size,
+        init_scale=1.0,
+        generator=generator,
+        kernels="torch",
+    ).to(device)
     x = torch.rand(points, 3, generator=generator).to(device)
     weights = torch.randn(points, grid.output_dim, generator=generator).to(device)
     results: dict[str, Any] = {}
     truth: tuple[Tensor, Tensor] | None = None
     for kernels in ("torch", *(["triton"] if device.type == "cuda" else []), *_built("tinycudann")):
+        log.info("Measuring the encoding of %s points by %s", f"{points:,}", kernels)
         grid.kernels = kernels
 
         def once() -> tuple[Tensor, Tensor]:
@@ -75,9 +92,10 @@ def encodings(device: torch.device, points: int, repeats: int) -> dict[str, Any]
     return results
 
 
-def rendering(device: torch.device, views: int, size: int, repeats: int) -> dict[str, Any]:
+def rendering(device: torch.device, numbers: Numbers, views: int, size: int, repeats: int) -> dict[str, Any]:
     """Milliseconds to march, to render and to go back, for a fresh field."""
-    numbers = PRESETS["paper"].numbers
+    pictures = f"{views} x {size}²"
+    log.info("Measuring the grid of what is empty, for pictures of %s", pictures)
     field = make_field(numbers, 1.0, device, seed=0)
     occupancy = OccupancyGrid(1.0, numbers.occupancy_resolution, numbers.occupancy_density).to(device)
     occupancy.update(field)
@@ -86,6 +104,7 @@ def rendering(device: torch.device, views: int, size: int, repeats: int) -> dict
     jitter = torch.rand(len(origins), device=device)
     results: dict[str, Any] = {"occupancy_ms": _median(device, lambda: occupancy.update(field), repeats)}
     for normals in ("none", "analytic"):
+        log.info("Measuring the rendering of %s, normals: %s", pictures, normals)
 
         def once(normals: str = normals, backward: bool = True) -> Any:
             seen = render(
@@ -121,14 +140,18 @@ def _median(device: torch.device, work: Callable[[], Any], repeats: int) -> floa
     return watch.medians(2)["work"]
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.field", description=__doc__)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--points", type=int, default=1 << 21)
+    parser.add_argument(
+        "--points", type=int, metavar="N", help=f"default: {POINTS}, with --tiny {TINY_POINTS}"
+    )
     parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--tiny", action="store_true", help="a small picture, to rehearse")
+    parser.add_argument(
+        "--tiny", action="store_true", help="few points, a small grid, a small picture: to rehearse"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,9 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     device = pick_device(arguments.device)
     dtype = pick_dtype(device, 256, arguments.precision)
+    log.info("Measuring what the device does at best")
     result: dict[str, Any] = describe(device, dtype)
+    log.info("Making the networks")
     stock = full_size.build(device, dtype, arguments.tiny)
     expected: dict[str, tuple[Tensor, ...]] = {}
     _measure("stock", stock, result, expected, arguments)
@@ -108,6 +110,7 @@ def _measure(
                 "vae": Graphed("encoder", model._run_vae),
             }
         for name, work in _works(model, arguments).items():
+            log.info("Measuring %s, %s %s", name, kind, way)
             row = _timed(work, model.device, arguments.steps)
             outputs = work()
             floor = expected.setdefault(name, outputs)

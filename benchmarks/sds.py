@@ -46,15 +46,21 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     device = pick_device(arguments.device)
     dtype = pick_dtype(device, 256, arguments.precision)
+    log.info("Making the networks")
     model = full_size.build(device, dtype, arguments.tiny)
+    log.info("Measuring what the device does at best")
     result: dict[str, Any] = describe(device, dtype)
     works = [(preset, stage) for preset in arguments.preset for stage in arguments.stage if arguments.steps]
     # Counted first: captures repeat the work, and our own kernels do not count.
-    flops = {work: count(_begin(model, *work, arguments, device)) for work in works}
+    flops = {}
+    for work in works:
+        log.info("%s, stage %s: counting the work of a step", *work)
+        flops[work] = count(_begin(model, *work, arguments, device))
     if not arguments.stock:
         model.accelerate()
     for work in works:
         name = "{}, stage {}".format(*work)
+        log.info("%s: measuring %d steps", name, arguments.steps)
         distillation = _begin(model, *work, arguments, device)
         found = measure(distillation, arguments.steps, device)
         parameters = sum(each.numel() for each in distillation.field.parameters())
@@ -111,6 +117,7 @@ def measure(distillation: Distillation, steps: int, device: torch.device) -> dic
 def run_whole(model: Any, preset: str, arguments: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     """All steps of a preset: wall seconds, and those of each tenth."""
     numbers = _numbers(preset, arguments)
+    log.info("%s: taking all %d steps", preset, numbers.steps)
     distillation = Distillation(model, *full_size.contexts(device), numbers, seed=0)
     if device.type == "cuda":
         torch.cuda.empty_cache()

@@ -73,6 +73,22 @@ def run(command: Sequence[str], **options: Any) -> int:
         return process.wait()
 
 
+def code_of(command: Sequence[str], **options: Any) -> int:
+    """As `run`, but after Ctrl-C, too, the child's own code: it may have been done already.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came, and a signal has ended the child.
+    """
+    process: subprocess.Popen[Any] | None = None
+    try:
+        with child(command, **options) as process:
+            return process.wait()
+    except KeyboardInterrupt:
+        if process is None or process.returncode < 0:
+            raise
+        return process.returncode
+
+
 def stop_on_signals() -> None:
     """Being told to end (a closed terminal, a service manager) is like Ctrl-C: children first, then this."""
 

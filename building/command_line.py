@@ -62,7 +62,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_zip(commands)
     _add_python(commands)
     own, handed_on = split(list(argv))
-    arguments = parser.parse_args(own)
+    arguments, rest = parser.parse_known_args(own)
+    if rest:
+        words = hasattr(arguments, "prompt") and not any(word.startswith("-") for word in rest)
+        hint = f'. Put the prompt in quotes: "{" ".join([arguments.prompt, *rest])}"' if words else ""
+        parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
     arguments.handed_on = handed_on
     return arguments
 
@@ -103,8 +107,12 @@ def _env(arguments: argparse.Namespace) -> int:
     from building.installation import ensure
 
     if arguments.system_packages:
-        for package in [*system_packages.missing_for_python(BACKEND.python), *system_packages.missing()]:
+        missing = [*system_packages.missing_for_python(BACKEND.python), *system_packages.missing()]
+        for package in missing:
             say(package)
+        if not missing:
+            # Not among the packages: those may be handed on to apt-get.
+            sys.stderr.write("No system packages are missing.\n")
         return 0
     unknown = [name for name in arguments.names if name not in ALL]
     if unknown:
@@ -215,7 +223,7 @@ def _python(arguments: argparse.Namespace) -> int:
     surroundings = children.environment({"PYTHONPATH": str(ROOT)})
     python = str(ensure(environment))
     try:
-        return children.run([python, *arguments.handed_on], env=surroundings)
+        return children.code_of([python, *arguments.handed_on], env=surroundings)
     except KeyboardInterrupt:
         # It was stopped, too, and has said so.
         return EXIT_STOPPED

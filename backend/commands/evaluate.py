@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from backend.commands.recipe_options import add_recipe_options, recipe_values
 
 if TYPE_CHECKING:
+    from backend.evaluation.heldout import Reference
     from backend.evaluation.runs import Finished
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -46,7 +47,9 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate. Raises UserError for what can't be read, written or chosen."""
+    import itertools
     import json
+    from contextlib import closing
 
     from backend.errors import UserError
     from backend.evaluation.heldout import FOLDER, load_heldout
@@ -71,9 +74,16 @@ def run(args: argparse.Namespace) -> int:
         for ref in references
     ]
     finished: dict[str, Finished] = {}
-    for result in run_all(tasks, references, min(args.jobs, len(tasks))):
-        finished[result.score.slug] = result
-        print(_line(len(finished), len(tasks), result), flush=True)  # noqa: T201
+    begun = itertools.count(1)
+
+    def tell(reference: Reference) -> None:
+        if settings is not None:  # meshes that are there take no time to speak of
+            print(f"{next(begun)}/{len(tasks)} {reference.prompt}: begun", flush=True)  # noqa: T201
+
+    with closing(run_all(tasks, references, min(args.jobs, len(tasks)), tell)) as results:
+        for result in results:
+            finished[result.score.slug] = result
+            print(_line(len(finished), len(tasks), result), flush=True)  # noqa: T201
 
     ordered = [finished[ref.slug] for ref in references]
     scores = [result.score for result in ordered]
@@ -91,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
     """The settings all prompts share, checked once before anything starts."""
     from backend.commands.option_names import options_named
+    from backend.devices import require_device
     from backend.diffusion.registry import entry, resolve
     from backend.settings import GenerateSettings
 
@@ -100,6 +111,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     folder = resolve(values["model"])
     model = entry(folder.name, folder)
     model.recipe(settings, "cpu")  # where the most is asked for
+    require_device(settings.device)
     return values
 
 

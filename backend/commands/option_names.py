@@ -11,7 +11,7 @@ from backend.errors import UserError
 
 _OTHERS = {"negative_prompt": "--negative"}
 # A setting of one word may be a plain word elsewhere in a sentence.
-_SUBJECT = r"(?:(?<=^)|(?<=\. ))(?P<subject>{names})(?= must be | is too long)"
+_SUBJECT = r"(?:(?<=^)|(?<=\. ))(?P<subject>{names})(?= must be | is too long| is -?\d)"
 _ANYWHERE = r"(?<![\w/.-])(?P<anywhere>{names})(?![\w/.-]\w)(?!\w)"
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Sequence
@@ -72,15 +73,19 @@ class WordTokenizer:
     def encode(self, prompt: str, allow_empty: bool = False) -> list[int]:
         """The `length` token ids of a prompt. Case and punctuation do not matter.
 
-        Raises UserError for unknown words (naming them and the known ones), for too many words, and for a
-        prompt without words unless `allow_empty`: the empty prompt is what guidance and text dropout use.
+        Raises UserError for unknown words (naming them, what they resemble, and all known ones), for too many
+        words, and for a prompt without words unless `allow_empty`: the empty prompt is what guidance and text
+        dropout use.
         """
         spoken = [word.replace("’", "'") for word in _WORD.findall(prompt.lower())]
         words = [word for word in (self.aliases.get(word, word) for word in spoken) if word]
         unknown = list(dict.fromkeys(word for word in words if word not in self._ids))
         if unknown:
-            known = ", ".join(self.known_words)
-            raise UserError(f"The model does not know {_quoted(unknown)}. The words it knows: {known}.")
+            known = self.known_words
+            raise UserError(
+                f"The model does not know {_quoted(unknown)}.{_resembling(unknown, known)}"
+                f" The words it knows: {', '.join(known)}."
+            )
         if not words and not allow_empty:
             raise UserError("The prompt is empty. Write what to make, for instance: a red mug.")
         if len(words) > self.length - 2:
@@ -116,6 +121,11 @@ class WordTokenizer:
         """The text of `vocab.json`."""
         data = {"length": self.length, "words": self.words, "aliases": self.aliases}
         return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
+def _resembling(unknown: Sequence[str], known: Sequence[str]) -> str:
+    near = dict.fromkeys(near for word in unknown for near in difflib.get_close_matches(word, known, n=2))
+    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def _quoted(words: Sequence[str]) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 import os
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from backend.errors import UserError
 from backend.evaluation.heldout import HeldOut, Reference, load_heldout, load_reference
 from backend.evaluation.scoring import Score, score_mesh
+from backend.evaluation.workers import workers
 from backend.mesh.glb_reader import read_glb
 
 MESH, SECONDS = "mesh.glb", "seconds.json"
@@ -59,22 +59,25 @@ def choose(references: Sequence[Reference], count: int) -> list[Reference]:
     return [references[place] for place in places]
 
 
-def run_all(tasks: Sequence[Task], references: Sequence[Reference], jobs: int) -> Iterator[Finished]:
+def run_all(
+    tasks: Sequence[Task], references: Sequence[Reference], jobs: int, begun: Callable[[Reference], None]
+) -> Generator[Finished, None, None]:
     """Results in the order they are finished; a prompt that fails gives a score with its error.
 
-    Every process gets an equal share of the processor's cores.
+    Every process gets an equal share of the processor's cores. `begun` is called when one gets its prompt.
+    Whatever ends this early, Ctrl-C too, ends the processes at once.
     """
-    threads = max(1, available_cores() // jobs)
-    # spawn: a forked process can't use CUDA
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, initializer=_limit_threads, initargs=(threads,)) as pool:
-        running = {pool.submit(run_one, task): ref for task, ref in zip(tasks, references, strict=True)}
-        try:
-            for future in as_completed(running):
-                yield _result(future, running[future])
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    waiting = deque(zip(tasks, references, strict=True))
+    running: dict[Future[Finished], Reference] = {}
+    with workers(jobs, max(1, available_cores() // jobs)) as submit:
+        while waiting or running:
+            # Not all at once: a process would fetch its next prompt before it has finished the first.
+            while waiting and len(running) < jobs:
+                task, reference = waiting.popleft()
+                begun(reference)
+                running[submit(run_one, task)] = reference
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield _result(future, running.pop(future))
 
 
 def run_one(task: Task) -> Finished:
@@ -124,13 +127,6 @@ def _everything(folder: Path) -> HeldOut:
     if folder not in _loaded:
         _loaded[folder] = load_heldout(folder)
     return _loaded[folder]
-
-
-def _limit_threads(threads: int) -> None:
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(threads)
-    if "torch" in sys.modules:  # otherwise it reads the environment when it is imported
-        sys.modules["torch"].set_num_threads(threads)
 
 
 def _result(future: Future[Finished], reference: Reference) -> Finished:

@@ -31,7 +31,7 @@ class Job(BaseModel):
     message: str = ""
     error: str | None = None
     resumable: bool = Field(
-        True, description="of a failed job: whether to resume it can help, or its settings are at fault"
+        True, description="whether to resume it can help: not if it is done or its settings are at fault"
     )
     settings: dict[str, Any] = {}
     files: list[str] = Field([], description="names that can be fetched")

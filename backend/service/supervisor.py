@@ -237,7 +237,8 @@ class Supervisor:
             if code:
                 log.warning("The worker of job %s was done, but ended with code %d", run.job_id, code)
             names = [name for name in run.outcome.files if files.locate(folder, name)]
-            return values | {"status": Status.DONE, "progress": 1.0, "message": "Done", "files": names}
+            values |= {"status": Status.DONE, "resumable": False, "files": names}
+            return values | {"progress": 1.0, "message": "Done"}
         if run.stop is _Stop.CANCEL:
             return values | {"status": Status.CANCELLED, "message": "Cancelled"}
         if run.stop is _Stop.PAUSE:

@@ -82,6 +82,24 @@ def test_unknown_command_and_none_at_all_are_usage_errors(capsys: pytest.Capture
     assert "serve" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (
+            ["generate", "a", "red", "mug", "-o", "x.glb"],
+            'unrecognized arguments: red mug. Put the prompt in quotes: "a red mug"\n',
+        ),
+        (["generate", "a red mug", "-o", "x.glb", "--hue", "3"], "unrecognized arguments: --hue 3\n"),
+        (["doctor", "please"], "unrecognized arguments: please\n"),
+    ],
+)
+def test_what_is_too_much_is_named(capsys: pytest.CaptureFixture, argv: list[str], said: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(argv)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.endswith(said)
+
+
 def test_help_names_every_command_and_imports_nothing_heavy() -> None:
     code = (
         "import sys\nfrom backend.cli import main\n"

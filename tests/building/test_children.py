@@ -37,6 +37,24 @@ class TestChildren:
         assert children.environment({"PYTHONPATH": "/ours"})["PYTHONPATH"] == "/ours"
 
     @POSIX
+    @pytest.mark.parametrize("code", [0, 7])
+    def test_work_that_ctrl_c_does_not_stop_keeps_its_code(self, code):
+        """The child is deaf to Ctrl-C and tells its parent of one, as the terminal would."""
+        script = (
+            "import os, signal, sys, time; signal.signal(signal.SIGINT, signal.SIG_IGN);"
+            f"os.kill(os.getppid(), signal.SIGINT); time.sleep(0.5); sys.exit({code})"
+        )
+        assert children.code_of([sys.executable, "-c", script]) == code
+
+    @POSIX
+    def test_work_that_is_killed_after_ctrl_c_was_stopped(self):
+        script = (
+            "import os, signal; os.kill(os.getppid(), signal.SIGINT); os.kill(os.getpid(), signal.SIGKILL)"
+        )
+        with pytest.raises(KeyboardInterrupt):
+            children.code_of([sys.executable, "-c", script])
+
+    @POSIX
     def test_being_told_to_end_is_like_ctrl_c(self):
         before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)
         try:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from building import children, command_line, installation
+from building import children, command_line, installation, system_packages
 
 
 class TestCommandLine:
@@ -40,6 +40,14 @@ class TestCommandLine:
         assert end.value.code == 0
         assert len(capsys.readouterr().out) > 150
 
+    def test_a_prompt_without_quotes_is_told(self, capsys):
+        with pytest.raises(SystemExit) as end:
+            command_line.parse(["demo", "a", "red", "mug"])
+        assert end.value.code == 2
+        assert capsys.readouterr().err.endswith(
+            'unrecognized arguments: red mug. Put the prompt in quotes: "a red mug"\n'
+        )
+
     def test_pytest_gets_what_stands_behind_the_dashes(self):
         assert command_line.parse(["test", "--", "-k", "a or b", "--", "x"]).handed_on == [
             "-k",
@@ -58,13 +66,24 @@ class TestCommandLine:
         chosen = command_line.parse(["python", "--blender", "4.2", "-c", "0"])
         assert (chosen.blender, chosen.handed_on) == ("4.2", ["-c", "0"])
 
+    @pytest.mark.parametrize(
+        ("missing", "out", "errors"),
+        [(["libsm6", "libice6"], "libsm6\nlibice6\n", ""), ([], "", "No system packages are missing.\n")],
+    )
+    def test_system_packages_are_listed_or_there_are_none(self, missing, out, errors, capsys, monkeypatch):
+        monkeypatch.setattr(children, "stop_on_signals", lambda: None)
+        monkeypatch.setattr(system_packages, "missing_for_python", lambda version: [])
+        monkeypatch.setattr(system_packages, "missing", lambda: missing)
+        assert command_line.main(["env", "--system-packages"]) == 0
+        assert tuple(capsys.readouterr()) == (out, errors)
+
     def test_a_python_that_is_stopped_says_so_itself(self, capsys, monkeypatch):
         def stop(*_command, **_options):
             raise KeyboardInterrupt
 
         monkeypatch.setattr(children, "stop_on_signals", lambda: None)
         monkeypatch.setattr(installation, "ensure", lambda _environment: sys.executable)
-        monkeypatch.setattr(children, "run", stop)
+        monkeypatch.setattr(children, "code_of", stop)
         assert command_line.main(["python", "-m", "backend"]) == command_line.EXIT_STOPPED
         assert capsys.readouterr().err == ""
 

@@ -25,6 +25,30 @@ def test_a_word_it_does_not_know_leaves_nothing_behind_and_loads_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_unknown_word_of_the_negative_prompt_is_told_as_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["generate", "a red mug", "-o", str(tmp_path / "x.glb"), "--negative", "ugly, blurry"]
+    assert main(command) == 2
+    assert capsys.readouterr().err.startswith(
+        "The negative prompt can't be used. The model does not know 'ugly', 'blurry'. Did you mean 'blue'"
+    )
+
+
+@pytest.mark.parametrize("command", ["generate", "views", "evaluate"])
+def test_a_device_that_is_missing_is_told_before_anything_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    out = tmp_path / {"generate": "x.glb", "views": "x.png", "evaluate": "x"}[command]
+    words = ["--out", str(out), *([] if command == "evaluate" else ["a red mug"])]
+    assert main([command, *words, "--device", "cuda"]) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith("The device 'cuda' is not there")
+    assert told.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_model_that_is_broken_leaves_nothing_behind(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

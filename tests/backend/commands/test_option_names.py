@@ -47,6 +47,8 @@ def test_settings_become_options(text: str, told: str) -> None:
         (["generate", "--guidance-scale", "-1"], "--guidance-scale must be between"),
         (["generate", "--ray-chunk", "-1"], "--ray-chunk must be between"),
         (["generate", "--seed", "-1"], "--seed must be between"),
+        (["generate", "--fov", "45", "20"], "--fov is 45 to 20: the lowest value comes first."),
+        (["generate", "--elevation", "-5", "-20"], "--elevation is -5 to -20: the lowest"),
         (["generate", "--normals", "x"], "--normals must be"),
     ],
 )

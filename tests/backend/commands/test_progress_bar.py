@@ -2,6 +2,7 @@
 """What people at a terminal, and readers of a log, see of a job."""
 
 import io
+import logging
 
 import pytest
 
@@ -34,6 +35,53 @@ def test_a_log_gets_a_line_for_each_stage_and_tenth() -> None:
     assert lines[0] == "[" + "." * 30 + "]   0% Loading"
     assert lines[6] == "[" + "#" * 15 + "." * 15 + "]  50% Shaping 50/100, 50 s left"
     assert "\r" not in log.getvalue()
+
+
+def test_a_log_gets_a_line_for_each_message_but_not_for_its_numbers() -> None:
+    log = io.StringIO()
+    with ProgressBar(log) as bar:
+        for message in (
+            "Loading",
+            "Loading small",
+            "Loading small",
+            "Fetching: 1.2 of 9 MB",
+            "Fetching: 3 of 9 MB",
+        ):
+            bar(Progress("load", message=message))
+    assert [line.partition("0% ")[2] for line in log.getvalue().splitlines()] == [
+        "Loading",
+        "Loading small",
+        "Fetching: 1.2 of 9 MB",
+    ]
+
+
+def test_what_is_logged_comes_above_the_bar() -> None:
+    terminal = Terminal()
+    handler = logging.StreamHandler(terminal)
+    logger = logging.getLogger()
+    logger.addHandler(handler)
+    try:
+        with ProgressBar(terminal) as bar:
+            bar(Progress("load", message="Loading"))
+            bar_line = terminal.getvalue()
+            logger.warning("Going on.")
+            bar.say("On it goes.")
+            assert terminal.getvalue() == (
+                f"{bar_line}\r\x1b[2KGoing on.\n{bar_line[5:]}\r\x1b[2KOn it goes.\n{bar_line[5:]}"
+            )
+        terminal.truncate(0)
+        terminal.seek(0)
+        logger.warning("Afterwards.")
+        assert terminal.getvalue() == "Afterwards.\n"
+    finally:
+        logger.removeHandler(handler)
+
+
+def test_a_bar_that_was_never_drawn_leaves_nothing() -> None:
+    terminal = Terminal()
+    with ProgressBar(terminal):
+        pass
+    assert terminal.getvalue() == ""
 
 
 def test_a_terminal_gets_one_line_that_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:

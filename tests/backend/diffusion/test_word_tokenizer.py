@@ -34,6 +34,13 @@ def test_unknown_words_are_named_once_with_the_known_ones(tokenizer) -> None:
     assert "a, gray, mug, on, red, t-shirt" in message
 
 
+def test_words_that_an_unknown_one_resembles_come_first(tokenizer) -> None:
+    with pytest.raises(UserError, match=r"know 'mugg', 'grau'\. Did you mean 'mug' or 'gray'\? The words it"):
+        tokenizer.encode("a mugg grau")
+    with pytest.raises(UserError, match=r"know 'dragon'\. The words it knows"):
+        tokenizer.encode("a dragon")
+
+
 @pytest.mark.parametrize("prompt", ["", "   ", "?!", "the"])
 def test_a_prompt_without_words_is_empty(tokenizer, prompt) -> None:
     with pytest.raises(UserError, match="empty"):

@@ -2,9 +2,16 @@
 """Meshes made or found, scored in worker processes, and written by the command."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
 import types
+from concurrent.futures import Future
+from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +20,13 @@ from PIL import Image
 from backend.cli import main
 from backend.diffusion.registry import SHIPPED
 from backend.errors import UserError
+from backend.evaluation import runs
 from backend.evaluation.heldout import FOLDER
-from backend.evaluation.runs import Task, choose, run_one
+from backend.evaluation.runs import Finished, Task, choose, run_one
+from backend.evaluation.scoring import Score
 from backend.mesh import TriMesh, write_glb
 
+ROOT = Path(__file__).resolve().parents[3]
 BLOCK = "checkered black and pink block"
 
 
@@ -78,6 +88,44 @@ def test_made_mesh_is_timed_and_starts_afresh(tmp_path, block, reference, monkey
     assert json.loads((tmp_path / "seconds.json").read_text())["seconds"] == pytest.approx(
         done.score.seconds, abs=0.01
     )
+
+
+def test_a_prompt_begins_when_another_is_finished(heldout, monkeypatch):
+    told = []
+
+    def submit(work, task):
+        future = Future()
+        future.set_result(Finished(Score(task.folder.name, ""), None))
+        return future
+
+    monkeypatch.setattr(runs, "workers", lambda count, threads: nullcontext(submit))
+    references = heldout.references[:3]
+    tasks = [Task(FOLDER / ref.slug, FOLDER, FOLDER / ref.slug, None) for ref in references]
+    for done in runs.run_all(tasks, references, 1, lambda ref: told.append(f"begun {ref.slug}")):
+        told.append(f"done {done.score.slug}")
+    assert told == [f"{word} {ref.slug}" for ref in references for word in ("begun", "done")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups of POSIX")
+def test_ctrl_c_ends_a_measurement_with_one_line(tmp_path):
+    """The second one comes while the interpreter ends, as build.py's may."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "backend", "evaluate", "--prompts", "2", "--out", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout.readline() == "1/2 a gray apple: begun\n"
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.stderr.readline() == "Stopped.\n"
+        time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGINT)
+        # Pipes are closed when the last process that holds them is gone.
+        assert process.communicate(timeout=30) == ("", "")
+    assert process.returncode == 130
+    assert not list(tmp_path.rglob("mesh.glb"))
 
 
 def test_command_scores_a_folder_and_says_what_is_missing(tmp_path, block, reference, capsys):

@@ -165,8 +165,12 @@ def test_an_end_that_cannot_be_written_is_written_later(
     play(story)
 
 
-@pytest.mark.parametrize(("prompt", "resumable"), [("mistake", False), ("crash", True), ("full", True)])
-def test_what_the_user_got_wrong_is_not_to_be_resumed(play: Callable, prompt: str, resumable: bool) -> None:
+@pytest.mark.parametrize(
+    ("prompt", "resumable"), [("a mug", False), ("mistake", False), ("crash", True), ("full", True)]
+)
+def test_what_is_done_or_was_the_users_mistake_is_not_to_be_resumed(
+    play: Callable, prompt: str, resumable: bool
+) -> None:
     async def story(supervisor: Supervisor, store: JobStore) -> None:
         store.add("one", "generate", {"prompt": prompt})
         supervisor.wake()
