@@ -10,6 +10,8 @@ TITLES = {
     "STARTING": "start of the backend",
     "QUEUED": "start of the worker",
     "load": "loading the model",
+    "sample": "sampling views",
+    "fit": "first shape",
     "distil": "distillation",
     "mesh": "mesh",
     "texture": "texture",
