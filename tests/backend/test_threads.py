@@ -4,10 +4,11 @@
 import os
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
-from backend.threads import SPINS, lower_priority, share_cores
+from backend.threads import SPINS, SPINS_OF_AMD, lower_priority, share_cores, spins
 
 NAMES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
@@ -15,7 +16,7 @@ NAMES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 @pytest.mark.parametrize(
     ("own", "expected"),
     [
-        ({}, ("PASSIVE", SPINS)),
+        ({}, ("PASSIVE", str(spins()))),
         ({"OMP_WAIT_POLICY": "ACTIVE"}, ("ACTIVE", None)),
         ({"GOMP_SPINCOUNT": "7"}, ("PASSIVE", "7")),
     ],
@@ -30,6 +31,15 @@ def test_the_users_own_settings_win(
         monkeypatch.setenv(name, value)
     share_cores()
     assert tuple(map(os.environ.get, NAMES)) == expected
+
+
+@pytest.mark.parametrize(
+    ("vendor", "expected"), [("AuthenticAMD", SPINS_OF_AMD), ("GenuineIntel", SPINS), (None, SPINS)]
+)
+def test_the_processors_maker_counts(vendor: str | None, expected: int, tmp_path: Path) -> None:
+    if vendor is not None:
+        (tmp_path / "cpuinfo").write_text(f"processor : 0\nvendor_id : {vendor}\n")
+    assert spins(str(tmp_path / "cpuinfo")) == expected
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own there")
