@@ -21,7 +21,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "evaluate",
         help="measure a model on held-out prompts",
-        description="Make the held-out prompts and measure kind, colours, front, floaters and time. "
+        description="Make the held-out prompts and measure kind, colours, front, floaters, breaks and time. "
         "Writes table.md, results.json and the contact sheet sheet.png.",
     )
     parser.add_argument(
