@@ -60,8 +60,8 @@ def find_checkpoint(path: Path, identity: str) -> None:
         os.replace(path, aside)
         log.warning(
             "Another job was interrupted here at step %s: it had other settings, another model or another"
-            " version of this program. Its work is kept in %s, and the same settings with the same version go on"
-            " from there; delete the file if nobody wants it.",
+            " version of this program. Its work is kept in %s, and the same settings with the same version go"
+            " on from there; delete the file if nobody wants it.",
             found.get("step", "?"),
             aside,
         )
