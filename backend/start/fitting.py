@@ -73,14 +73,15 @@ def fit(
             on_step(done + 1)
 
     joins = round(FINEST_FROM * picture_steps)
-    with _without_finest(field.encoding):
+    with _one_thread(generator.device), _without_finest(field.encoding):
         for _ in range(hull_steps):
             optimizer.zero_grad()
             _hull_loss(field, cut_outs, 2 * field.bound / samples, generator).backward()
             optimizer.step()
         occupancy.update(field)  # before that it may know of a smaller object
         towards_pictures(range(joins))
-    towards_pictures(range(joins, picture_steps))
+    with _one_thread(generator.device):
+        towards_pictures(range(joins, picture_steps))
     occupancy.update(field)
 
 
@@ -91,6 +92,19 @@ def _optimizer(field: RadianceField) -> AdamW:
         {"params": networks, "lr": NETWORK_RATE},
     ]
     return AdamW(groups, betas=(0.9, 0.99))
+
+
+@contextmanager
+def _one_thread(device: torch.device) -> Iterator[None]:
+    """On a processor: so small are the works of a step that a second thread's waking costs what it saves, and
+    beside another program several times that."""
+    threads = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager

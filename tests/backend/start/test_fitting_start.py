@@ -59,7 +59,9 @@ def test_the_finest_level_joins_late() -> None:
     def look(done: int) -> None:
         moved.append(tuple(not torch.equal(*pair) for pair in zip((coarse, fine), before, strict=True)))
 
+    threads = torch.get_num_threads()
     fit(field, OccupancyGrid(0.8, 24), cut_outs(), 2, 6, 24, torch.Generator().manual_seed(1), look)
+    assert torch.get_num_threads() == threads
     assert moved == [(True, False)] * 4 + [(True, True)] * 2
 
 
