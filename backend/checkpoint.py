@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def write_checkpoint(
-    path: Path, modules: Mapping[str, nn.Module], optimizer: AdamW, step: int, identity: str
+    path: Path, modules: Mapping[str, nn.Module], optimizer: AdamW, step: int, identity: str, note: str = ""
 ) -> None:
     """Writes beside, then renames, so that there is a whole checkpoint at any time.
 
@@ -32,6 +32,7 @@ def write_checkpoint(
         optimizer: its state of each parameter is kept; its settings are not.
         step: steps taken.
         identity: what the checkpoint belongs to; only the same identity reads it.
+        note: what the user should know at the end of the job; `note_of` reads it.
     """
     tensors = {
         f"module.{name}.{key}": value.detach().contiguous()
@@ -42,7 +43,7 @@ def write_checkpoint(
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value).detach().contiguous()
     scratch = path.with_name(path.name + ".part")
-    save_file(tensors, str(scratch), metadata={"step": str(step), "identity": identity})
+    save_file(tensors, str(scratch), metadata={"step": str(step), "identity": identity, "note": note})
     os.replace(scratch, path)
 
 
@@ -68,6 +69,11 @@ def find_checkpoint(path: Path, identity: str) -> None:
     own = _aside(path, identity)
     if own.is_file():
         os.replace(own, path)
+
+
+def note_of(path: Path) -> str:
+    """What a checkpoint's job has to say to the user; "" where there is none."""
+    return (_metadata(path) or {}).get("note", "")
 
 
 def _aside(path: Path, identity: str) -> Path:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from backend.ahead import Ahead, Leash
 from backend.cameras import Views, rays, sample_views
-from backend.checkpoint import read_checkpoint, write_checkpoint
+from backend.checkpoint import note_of, read_checkpoint, write_checkpoint
 from backend.diffusion.model import MultiViewDiffusion
 from backend.gpu_errors import crashes_explained, shortage_of
 from backend.guidance import ScoreDistillation, anneal, draw_step
@@ -66,6 +66,8 @@ class Distillation:
         self.numbers = numbers
         self.seed = seed
         self.step_number = 0
+        self.note = ""
+        """What the user should know at the end; kept in checkpoints."""
         self.device = model.device
         self.views = model.config.views
         self.ranges = view_ranges(numbers, model.config)
@@ -112,14 +114,14 @@ class Distillation:
 
     def save(self, path: Path, identity: str) -> None:
         """Writes everything a later `resume` needs; `identity` names the job it belongs to."""
-        write_checkpoint(path, self._modules(), self.optimizer, self.step_number, identity)
+        write_checkpoint(path, self._modules(), self.optimizer, self.step_number, identity, self.note)
 
     def resume(self, path: Path, identity: str) -> bool:
         """Goes on from a checkpoint of the same job. False when there is none of it."""
         step = read_checkpoint(path, self._modules(), self.optimizer, identity)
         if step is None:
             return False
-        self.step_number = step
+        self.step_number, self.note = step, note_of(path)
         self.ahead.catch_up()
         # What it started from is behind it.
         self.guidance.model.drop_image_decoder()

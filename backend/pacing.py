@@ -55,6 +55,8 @@ class Pacer:
         """Reports `step` of `steps` of a stage."""
         now = self._clock()
         if stage != self._stage:
+            if self._stage:
+                self.seconds[self._stage] = now - self._entered
             self._stage, self._entered, self._first_step = stage, now, step
         self.seconds[stage] = now - self._entered
         fraction = self._before[stage] + self._shares[stage] * (step / steps if steps else 0.0)

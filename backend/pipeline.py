@@ -82,7 +82,9 @@ def generate(
     if distillation.resume(folder / CHECKPOINT, identity):
         log.info("Going on from step %d.", distillation.step_number)
     elif numbers.start == "views":
-        notes += _sample_start(distillation, pace, cancelled)
+        distillation.note = _sample_start(distillation, pace, cancelled)
+    if distillation.note:
+        notes += (distillation.note,)
 
     _distil(distillation, folder, identity, pace, cancelled)
     mesh = _extract(distillation, numbers, pace, cancelled)
@@ -152,10 +154,10 @@ def _slow(device_type: str, encoding: str, precision: str) -> tuple[str, ...]:
     return said
 
 
-def _sample_start(distillation: Distillation, pace: Pacer, cancelled: Callable[[], bool]) -> tuple[str, ...]:
+def _sample_start(distillation: Distillation, pace: Pacer, cancelled: Callable[[], bool]) -> str:
     """Samples four views and fits the field to them. Takes seconds: when interrupted it is done again.
 
-    Returns sentences for the user.
+    Returns a sentence for the user where that failed, otherwise "".
     """
     from backend.start.views import start_from_views
 
@@ -169,10 +171,8 @@ def _sample_start(distillation: Distillation, pace: Pacer, cancelled: Callable[[
 
     sampling = "Sampling four views to start from"
     pace("sample", message=sampling)
-    sentence = start_from_views(
-        distillation, tell("sample", sampling), tell("fit", "Fitting a first shape to the views")
-    )
-    return (sentence,) if sentence else ()
+    fitting = "Fitting a first shape to the views"
+    return start_from_views(distillation, tell("sample", sampling), tell("fit", fitting))
 
 
 def _distil(

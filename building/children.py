@@ -19,6 +19,8 @@ _FOREIGN = (
     "VIRTUAL_ENV",
     "__PYVENV_LAUNCHER__",
 )
+WINDOWS_CTRL_C = 0xC000013A
+"""What a program ends with that Ctrl-C ends on Windows, where no code is negative."""
 PATIENCE_SECONDS = 15.0
 
 
@@ -84,9 +86,10 @@ def code_of(command: Sequence[str], **options: Any) -> int:
         with child(command, **options) as process:
             return process.wait()
     except KeyboardInterrupt:
-        if process is None or process.returncode < 0:
+        code = None if process is None else process.poll()
+        if code is None or code < 0 or code == WINDOWS_CTRL_C:
             raise
-        return process.returncode
+        return code
 
 
 def stop_on_signals() -> None:

@@ -2,7 +2,6 @@
 """Progress for somebody at a terminal, when Blender runs without a window. Never imports bpy."""
 
 import contextlib
-import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import TextIO
@@ -14,18 +13,17 @@ WIDTH = 24
 
 
 class ConsoleProgress:
-    """A bar redrawn on a terminal; elsewhere (a log) a line for each stage, headline and tenth of the way."""
+    """A bar redrawn on a terminal; elsewhere (a log) a line for each stage and each tenth of the way."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._redraws = self._stream.isatty()
-        self._last: tuple[str | int, ...] | None = None
+        self._last: tuple[str, str, int] | None = None
         self._length = 0
 
     def __call__(self, job: Job) -> None:
         """Show the job as it is now."""
-        words = re.split(r"\d", job.headline)[0]  # its numbers change with every step
-        self._show(bar(job), (job.phase.value, job.stage, words, int(job.fraction * 10)))
+        self._show(bar(job), (job.phase.value, job.stage, int(job.fraction * 10)))
 
     def installation(self, progress: InstallProgress | None) -> None:
         """Show an installation as it is now; None: there is none."""
@@ -35,7 +33,7 @@ class ConsoleProgress:
         tenth = int(10 * (progress.fraction or 0.0))
         self._show(progress.message + share, ("install", progress.message, tenth))
 
-    def _show(self, line: str, mark: tuple[str | int, ...]) -> None:
+    def _show(self, line: str, mark: tuple[str, str, int]) -> None:
         if self._redraws:
             self._stream.write("\r" + line.ljust(self._length))
             self._length = len(line)

@@ -25,6 +25,8 @@ from backend.evaluation.workers import workers
 from backend.mesh.glb_reader import read_glb
 
 MESH, SECONDS = "mesh.glb", "seconds.json"
+HEARING = 0.5
+"""Seconds after which Ctrl-C is heard at the latest."""
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +78,8 @@ def run_all(
                 task, reference = waiting.popleft()
                 begun(reference)
                 running[submit(run_one, task)] = reference
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            # On Windows Ctrl-C is not heard in the middle of a wait.
+            for future in wait(running, timeout=HEARING, return_when=FIRST_COMPLETED).done:
                 yield _result(future, running.pop(future))
 
 

@@ -19,7 +19,6 @@ from backend.evaluation.outlines import (
     halved,
     judge_kind,
     scaled_images,
-    scaled_masks,
 )
 from backend.evaluation.part_colors import PartColor, judge_colors
 from backend.mesh.rendering import render_mesh
@@ -119,8 +118,6 @@ def score_views(
         colors=judge_colors(aligned, reference, heldout.palette),
         front=judge_front(aligned, reference, heldout.palette),
         floaters=0 if mesh is None else count_floaters(mesh, reference, scale),
-        broken_views=broken_views(
-            scaled_masks(masks, scale), reference.silhouettes, 2 if reference.composed else 1
-        ),
+        broken_views=broken_views(masks, reference.silhouettes, 2 if reference.composed else 1),
     )
     return score, aligned

@@ -35,6 +35,9 @@ def workers(count: int, threads: int) -> Iterator[Submit]:
         with _interrupted_later():  # a second Ctrl-C asks for what is being done
             for process in set(multiprocessing.active_children()) - others:
                 process.terminate()
+            # Half a result may be in the pipe. Whoever reads it would wait for the rest for ever, as long as
+            # this process itself could still write.
+            pool._result_queue._writer.close()  # type: ignore[attr-defined]
             pool.shutdown(cancel_futures=True)
         raise
 
@@ -53,10 +56,19 @@ def _submit(pool: ProcessPoolExecutor, work: Callable[..., Any], *arguments: Any
 def _prepare(threads: int) -> None:
     """The terminal's Ctrl-C reaches a worker, too, but it is the parent that ends it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)
     if "torch" in sys.modules:  # otherwise it reads the environment when it is imported
         sys.modules["torch"].set_num_threads(threads)
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed asks nobody to end, and a worker would keep its memory."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager

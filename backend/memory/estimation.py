@@ -43,7 +43,7 @@ GRAPH_COPIES = 2
 An H100 reserved 5.0 GiB and took half a GiB for its context in the paper's first stage; this gives 5.6.
 """
 
-START_VIEWS, START_RAYS = 4, 4096
+START_VIEWS, START_RAYS = 4, 512
 """A start from sampled views: views of one object, and rays of its pictures at a time."""
 
 MESH_CELL_BYTES, TEXEL_BYTES = 37, 92

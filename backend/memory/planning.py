@@ -20,7 +20,7 @@ from backend.memory.fitting import Fit, Room, fit, nothing_fits, smallest
 from backend.memory.free import available_ram, free_memory
 from backend.memory.rendering import Kernels, is_fused
 from backend.memory.sampling import estimate_sampling
-from backend.start import COARSE
+from backend.start import coarse
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from backend.settings import Numbers
 
 
-_NO_VIEWS = "The object starts from a ball: for sampled views memory does not suffice." + COARSE
+_NO_VIEWS = "The object starts from a ball: for sampled views memory does not suffice."
 
 
 def plan(
@@ -55,7 +55,7 @@ def plan(
     facts, free, free_host = read_facts(folder, image_size), free_memory(device), available_ram()
     said: tuple[str, ...] = ()
     if numbers.start == "views" and Room.of(free, free_host).lack(estimate_start(facts, numbers, here)):
-        numbers, said = replace(numbers, start="blob"), (_NO_VIEWS,)
+        numbers, said = replace(numbers, start="blob"), (_NO_VIEWS + coarse(numbers.steps),)
     found = fit(numbers, need_of(facts), free, free_host, title(device), others)
     return replace(found, sentences=(*said, *found.sentences))
 

@@ -15,7 +15,7 @@ import torch
 from backend.cameras import conditioning, distance_for, orbit_views
 from backend.diffusion.sampler import Sampler, before_colour, decode, draw_noise
 from backend.gpu_errors import crashes_explained, shortage_of
-from backend.start import COARSE
+from backend.start import coarse
 from backend.start.fitting import CutOuts, fit
 from backend.start.foreground import cut_out
 from backend.start.visual_hull import inside_hull
@@ -32,7 +32,7 @@ HULL_NODES = 48
 ELEVATION = 8.0
 """Low enough for the outlines to show what is narrow under something wide: from 20 degrees it was filled."""
 _SHORT = "Memory ran out on the way to a first shape: the object started from a ball."
-_NOTHING_THERE = "The sampled views show no object: this one started from a ball."
+_NOTHING_THERE = "The sampled views show no object: this one started from a ball. Another seed may show one."
 KEY = (0.0, 1.0, 0.0)
 """The background that is asked for. An object of just this green would vanish in it."""
 
@@ -45,21 +45,21 @@ def start_from_views(distillation: Distillation, on_pass: OnStep, on_step: OnSte
 
     The same seed gives the same field. It stays as it is where the views show no object, or where memory runs
     out; then a sentence for the user is returned, otherwise "". on_pass(done, passes) is called after each of
-    the sampler's passes, on_step(done, steps) after each step on its pictures; both may raise to end it. The
-    model must have its image decoder, which it loses here.
+    the sampler's passes, on_step(done, steps) before and after each step on its pictures; both may raise to
+    end it. The model must have its image decoder, which it loses here.
     """
     model, parts = distillation.guidance.model, (distillation.field, distillation.occupancy)
     before = [{name: each.clone() for name, each in part.state_dict().items()} for part in parts]
-    sentence = ""
+    sentence, steps = "", distillation.numbers.steps
 
     def work() -> None:
         nonlocal sentence
         if not _start(distillation, on_pass, on_step):
-            sentence = _NOTHING_THERE + COARSE
+            sentence = _NOTHING_THERE + coarse(steps)
 
     with crashes_explained():
         if shortage_of(work) is not None:
-            sentence = _SHORT + COARSE
+            sentence = _SHORT + coarse(steps)
             for part, state in zip(parts, before, strict=True):
                 part.load_state_dict(state)
         # What the pictures took is for the steps to come.
@@ -94,6 +94,7 @@ def _start(distillation: Distillation, on_pass: OnStep, on_step: OnStep) -> bool
     cut_outs = CutOuts(views, *cut_out(decode(model, latents, 1)))
     if not _agree(cut_outs, distillation.field.bound):
         return False
+    on_step(0, PICTURE_STEPS)
     generator = torch.Generator(distillation.device).manual_seed(distillation.seed + 2)
     fit(
         distillation.field,

@@ -73,6 +73,9 @@ def test_seconds_of_each_stage(clock: Clock) -> None:
     clock.now += 6
     pace("distil", 2, 2)
     assert pace.seconds["distil"] == 11
+    clock.now += 1  # what comes after a stage's last report is still of the stage
+    pace("mesh")
+    assert pace.seconds == {"load": 4, "distil": 12, "mesh": 0}
 
 
 def test_another_kind_of_job_has_its_own_stages(clock: Clock) -> None:

@@ -214,8 +214,13 @@ def test_views_without_an_object_are_told_of_in_the_mesh(
     from backend.start import views
 
     monkeypatch.setattr(views, "_agree", lambda cut_outs, bound: False)
-    result = run(tmp_path, start="views", steps=10)
+    few = {"start": "views", "steps": 10}
+    result = run(tmp_path / "whole", **few)
     assert ["show no object" in note for note in result.notes] == [True]
+    with pytest.raises(Cancelled):
+        run(tmp_path / "stopped", cancelled=Stop(after=14), **few)
+    assert (tmp_path / "stopped" / CHECKPOINT).is_file()
+    assert run(tmp_path / "stopped", **few).notes == result.notes
 
 
 def test_what_is_stopped_at_the_mesh_goes_on_from_the_mesh(

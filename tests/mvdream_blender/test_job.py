@@ -119,19 +119,6 @@ def test_a_log_gets_a_line_a_tenth():
     assert len(stream.getvalue().splitlines()) == 10
 
 
-def test_a_log_gets_a_line_for_what_else_is_going_on():
-    stream = io.StringIO()
-    show = ConsoleProgress(stream)
-    job = Job("x")
-    for message in ("Sampling", "Sampling", "Fitting"):
-        job.apply(RUNNING | {"stage": "new", "steps": 0, "message": message})
-        show(job)
-    assert [line.split("%  ")[1].partition(",")[0] for line in stream.getvalue().splitlines()] == [
-        "Sampling",
-        "Fitting",
-    ]
-
-
 def test_a_terminal_gets_one_line_redrawn():
     class Terminal(io.StringIO):
         def isatty(self):

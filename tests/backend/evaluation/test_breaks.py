@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Silhouettes in pieces, drawn by hand."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from backend.evaluation.breaks import broken_views, pieces
+from backend.evaluation.heldout import HeldOut, Reference
+from backend.evaluation.scoring import score_views
 
 
 def goblet(stem: int, views: int = 4) -> np.ndarray:
@@ -37,6 +41,15 @@ def test_a_gap_in_the_stem_is_counted_in_every_view_that_shows_it() -> None:
 
 def test_what_is_in_pieces_in_truth_may_be() -> None:
     assert broken_views(goblet(6), goblet(6), 1) == 0
+
+
+def test_a_mesh_is_scored_by_it(reference: Callable[[str], Reference], heldout: HeldOut) -> None:
+    bottle = reference("green bottle")
+    assert score_views(bottle.images, bottle, heldout)[0].broken_views == 0
+    images = bottle.images.copy()
+    images[:3, 60:68] = 0
+    score, _ = score_views(images, bottle, heldout)
+    assert (score.broken_views, score.broken) == (3, True)
 
 
 def test_two_objects_may_stand_apart_but_not_come_apart() -> None:

@@ -44,6 +44,18 @@ def test_an_exception_ends_work_that_would_take_long() -> None:
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_workers_do_not_outlive_a_parent_that_is_killed() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WORKING], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline() for _ in range(2)] == ["3\n", "begun\n"]
+        process.kill()
+        # The pipe is closed when the last process that holds it is gone.
+        assert process.communicate(timeout=30) == ("", None)
+
+
 def test_a_process_that_dies_is_told_by_what_it_did_and_by_what_comes_after() -> None:
     with workers(1, 1) as submit:
         assert isinstance(submit(os._exit, 1).exception(), BrokenProcessPool)

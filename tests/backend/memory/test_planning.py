@@ -70,7 +70,10 @@ def test_sampled_views_that_do_not_fit_make_it_start_from_a_ball(monkeypatch: py
     asked = replace(SMALL, start="views")
     found = run(asked)
     assert found.numbers == replace(asked, start="blob")
-    assert found.sentences == (planning._NO_VIEWS,)
+    (sentence,) = found.sentences
+    assert sentence.startswith(planning._NO_VIEWS)
+    assert "240 steps are enough" in sentence
+    assert run(replace(asked, steps=240)).sentences == (planning._NO_VIEWS,)
 
 
 @pytest.mark.parametrize(
