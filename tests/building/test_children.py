@@ -13,6 +13,14 @@ from building import children
 POSIX = pytest.mark.skipif(os.name == "nt", reason="signals and inherited locks are POSIX")
 
 
+@pytest.fixture
+def hears_ctrl_c():
+    """A runner may have been started deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class TestChildren:
     def test_ends_with_the_block(self):
         with (
@@ -37,6 +45,7 @@ class TestChildren:
         assert children.environment({"PYTHONPATH": "/ours"})["PYTHONPATH"] == "/ours"
 
     @POSIX
+    @pytest.mark.usefixtures("hears_ctrl_c")
     @pytest.mark.parametrize("code", [0, 7])
     def test_work_that_ctrl_c_does_not_stop_keeps_its_code(self, code):
         """The child is deaf to Ctrl-C and tells its parent of one, as the terminal would."""
@@ -47,9 +56,11 @@ class TestChildren:
         assert children.code_of([sys.executable, "-c", script]) == code
 
     @POSIX
+    @pytest.mark.usefixtures("hears_ctrl_c")
     def test_work_that_is_killed_after_ctrl_c_was_stopped(self):
         script = (
-            "import os, signal; os.kill(os.getppid(), signal.SIGINT); os.kill(os.getpid(), signal.SIGKILL)"
+            "import os, signal, time; os.kill(os.getppid(), signal.SIGINT); time.sleep(0.5);"
+            "os.kill(os.getpid(), signal.SIGKILL)"
         )
         with pytest.raises(KeyboardInterrupt):
             children.code_of([sys.executable, "-c", script])

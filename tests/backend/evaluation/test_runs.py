@@ -116,6 +116,8 @@ def test_ctrl_c_ends_a_measurement_with_one_line(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A runner may have been started deaf to Ctrl-C, which children inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout.readline() == "1/2 a gray apple: begun\n"
         os.killpg(process.pid, signal.SIGINT)

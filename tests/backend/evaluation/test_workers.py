@@ -71,6 +71,8 @@ def test_ctrl_c_ends_all_at_once_and_without_a_traceback() -> None:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A runner may have been started deaf to Ctrl-C, which children inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None
         assert [process.stdout.readline() for _ in range(2)] == ["3\n", "begun\n"]
