@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from backend import __version__
+from backend.commands.quoting import parse_quoted
 from backend.errors import Cancelled, UserError
 from backend.gpu_memory import keep_little
 from backend.threads import share_cores
@@ -28,7 +29,7 @@ log = logging.getLogger("backend")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `argv` (without the program's name; None: the process's own) and returns the exit code."""
-    arguments = _parse(argv)
+    arguments = parse_quoted(build_parser(), argv)
     share_cores()
     keep_little()
     logging.basicConfig(
@@ -56,17 +57,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception:
         log.exception("This should not have happened")
         return EXIT_FAULT
-
-
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Exits with a usage error; where a prompt lacks its quotes, that is told."""
-    parser = build_parser()
-    arguments, rest = parser.parse_known_args(argv)
-    if rest:
-        words = hasattr(arguments, "prompt") and not any(word.startswith("-") for word in rest)
-        hint = f'. Put the prompt in quotes: "{" ".join([arguments.prompt, *rest])}"' if words else ""
-        parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
-    return arguments
 
 
 def build_parser() -> argparse.ArgumentParser:

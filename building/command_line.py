@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from backend.commands.quoting import parse_quoted
 from building import children, faults
 from building.console import say
 from building.environments import ALL, BACKEND, BLENDERS, DEFAULT_BLENDER, Environment
@@ -62,11 +63,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_zip(commands)
     _add_python(commands)
     own, handed_on = split(list(argv))
-    arguments, rest = parser.parse_known_args(own)
-    if rest:
-        words = hasattr(arguments, "prompt") and not any(word.startswith("-") for word in rest)
-        hint = f'. Put the prompt in quotes: "{" ".join([arguments.prompt, *rest])}"' if words else ""
-        parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
+    arguments = parse_quoted(parser, own)
     arguments.handed_on = handed_on
     return arguments
 
