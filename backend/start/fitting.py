@@ -73,14 +73,14 @@ def fit(
             on_step(done + 1)
 
     joins = round(FINEST_FROM * picture_steps)
-    with _one_thread(generator.device), _without_finest(field.encoding):
-        for _ in range(hull_steps):
-            optimizer.zero_grad()
-            _hull_loss(field, cut_outs, 2 * field.bound / samples, generator).backward()
-            optimizer.step()
-        occupancy.update(field)  # before that it may know of a smaller object
-        towards_pictures(range(joins))
     with _one_thread(generator.device):
+        with _without_finest(field.encoding):
+            for _ in range(hull_steps):
+                optimizer.zero_grad()
+                _hull_loss(field, cut_outs, 2 * field.bound / samples, generator).backward()
+                optimizer.step()
+            occupancy.update(field)  # before that it may know of a smaller object
+            towards_pictures(range(joins))
         towards_pictures(range(joins, picture_steps))
     occupancy.update(field)
 
