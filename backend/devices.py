@@ -46,12 +46,6 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def require_device(name: str) -> None:
-    """Raises UserError as `pick_device` does, for a device that was named: one that is picked is there."""
-    if name != "auto":
-        pick_device(name)
-
-
 def make_current(device: torch.device) -> None:
     """Makes a CUDA device the one where kernels run that are told nothing, as Triton's are."""
     if device.type == "cuda":

@@ -22,6 +22,8 @@ from backend.settings import GenerateSettings, Numbers
 from backend.workplace import prepare_folder, write_text
 
 if TYPE_CHECKING:
+    import torch
+
     from backend import mesh as meshing
     from backend.diffusion.model import MultiViewDiffusion
     from backend.distillation import Distillation
@@ -70,10 +72,11 @@ def generate(
         Cancelled: `cancelled` said so. A checkpoint of this very step stays.
     """
     pace = Pacer(report)
+    device = pick_device(settings.device)
     folder = prepare_folder(Path(folder))
 
     pace("load", message="Loading the model")
-    distillation, identity, notes = _start(settings, pace)
+    distillation, identity, notes = _start(settings, device, pace)
     find_checkpoint(folder / CHECKPOINT, identity)
     write_text(folder / SETTINGS, settings.model_dump_json(indent=1, exclude_none=True))
     numbers = distillation.numbers
@@ -106,7 +109,9 @@ def generate(
     return Result(folder / MESH, folder / PREVIEW, len(mesh.faces), dict(pace.seconds), notes)
 
 
-def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, str, tuple[str, ...]]:
+def _start(
+    settings: GenerateSettings, device: torch.device, pace: Pacer
+) -> tuple[Distillation, str, tuple[str, ...]]:
     """Loads the model, encodes the prompts once, and lets the text encoder go.
 
     Returns what will be optimised, the job's identity for checkpoints, and sentences for the user: what was
@@ -116,7 +121,6 @@ def _start(settings: GenerateSettings, pace: Pacer) -> tuple[Distillation, str, 
     from backend.distillation import Distillation
     from backend.memory.planning import plan
 
-    device = pick_device(settings.device)
     make_current(device)
     name = pick_model(settings.model, device.type)
     folder = resolve(name)

@@ -29,6 +29,7 @@ from backend.workplace import prepare_folder, write_text
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -78,10 +79,11 @@ def sample_views(
         Cancelled: `cancelled` said so.
     """
     pace = Pacer(report, stages=STAGES)
+    device = pick_device(settings.device)
     folder = prepare_folder(Path(folder))
     write_text(folder / SETTINGS, settings.model_dump_json(indent=1, exclude_none=True))
     pace("load", message="Loading the model")
-    sampling = _Sampling(settings)
+    sampling = _Sampling(settings, device)
     pace("load", 1, 1, "Loading the model")
     done, steps = 0, settings.count * settings.steps
     pace("sample", 0, steps, "Sampling views")
@@ -107,10 +109,9 @@ def sample_views(
 class _Sampling:
     """The model of one job, its prompts encoded."""
 
-    def __init__(self, settings: ViewsSettings) -> None:
+    def __init__(self, settings: ViewsSettings, device: torch.device) -> None:
         from backend.diffusion.storage import load
 
-        device = pick_device(settings.device)
         name = pick_model(settings.model, device.type)
         folder = resolve(name)
         config = entry(name, folder).config

@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
     """The settings all prompts share, checked once before anything starts."""
     from backend.commands.option_names import options_named
-    from backend.devices import require_device
+    from backend.devices import pick_device
     from backend.diffusion.registry import entry, resolve
     from backend.settings import GenerateSettings
 
@@ -111,7 +111,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     folder = resolve(values["model"])
     model = entry(folder.name, folder)
     model.recipe(settings, "cpu")  # where the most is asked for
-    require_device(settings.device)
+    pick_device(settings.device)  # raises, where each prompt would
     return values
 
 

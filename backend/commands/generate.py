@@ -84,13 +84,11 @@ def _generate(settings: "GenerateSettings", job: Path, out: Path) -> int:
 
     from backend.commands.interruption import Interruption
     from backend.commands.progress_bar import ProgressBar
-    from backend.devices import require_device
     from backend.errors import Cancelled, UserError
     from backend.pipeline import CHECKPOINT, PREVIEW, SETTINGS, generate
     from backend.service.failures import explain_exception
 
     try:
-        require_device(settings.device)
         with ProgressBar() as bar, Interruption() as asked:
             result = generate(settings, job, report=bar, cancelled=asked)
         os.replace(result.mesh, out)

@@ -91,14 +91,12 @@ def _run(arguments: argparse.Namespace) -> int:
     check_words_for(settings.model, settings.prompt, settings.negative_prompt)
 
     from backend.commands.progress_bar import ProgressBar
-    from backend.devices import require_device
     from backend.service.failures import explain_exception
     from backend.views import sample_views
     from backend.workplace import prepare_folder
 
     parent = prepare_folder(out.parent)
     try:
-        require_device(settings.device)
         with tempfile.TemporaryDirectory(dir=parent, prefix=f".{out.stem}-") as folder:
             with ProgressBar() as bar:
                 result = sample_views(settings, Path(folder), report=bar)

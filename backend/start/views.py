@@ -23,6 +23,8 @@ from backend.start.visual_hull import inside_hull
 if TYPE_CHECKING:
     from backend.distillation import Distillation
 
+OnStep = Callable[[int, int], None]
+
 log = logging.getLogger(__name__)
 
 SAMPLER_STEPS, HULL_STEPS, PICTURE_STEPS = 10, 30, 120
@@ -35,9 +37,6 @@ _SHORT = "Memory ran out on the way to a first shape: the object started from a 
 _NOTHING_THERE = "The sampled views show no object: this one started from a ball. Another seed may show one."
 KEY = (0.0, 1.0, 0.0)
 """The background that is asked for. An object of just this green would vanish in it."""
-
-
-OnStep = Callable[[int, int], None]
 
 
 def start_from_views(distillation: Distillation, on_pass: OnStep, on_step: OnStep) -> str:
