@@ -13,6 +13,7 @@ import pytest
 from building import side_by_side
 from building.layout import ROOT
 from building.side_by_side import Task
+from tests.foreground import in_foreground
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
 
@@ -100,16 +101,12 @@ from building.side_by_side import Task
 children.stop_on_signals()
 side_by_side.run([Task(n, (sys.executable, "-c", {code!r}, n)) for n in ("one", "two")], 2)
 """
-    process = subprocess.Popen(
+    process = in_foreground(
         [sys.executable, "-c", program],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        text=True,
         start_new_session=True,
-        # A runner's background jobs ignore it, and hand that on.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     until = time.monotonic() + 30
     while not all((tmp_path / name).exists() for name in ("one", "two")) and time.monotonic() < until:

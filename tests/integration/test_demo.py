@@ -14,6 +14,7 @@ from building import demo, extension
 from building.environments import BACKEND, BLENDERS
 from building.errors import BuildError
 from building.layout import ROOT
+from tests.foreground import in_foreground
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-ins are shell scripts")
 
@@ -87,15 +88,7 @@ def test_ctrl_c_leaves_no_process(default_blender, zip_file, fake_python, tmp_pa
         out=str(tmp_path / "out"),
     )
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    with subprocess.Popen(
-        [sys.executable, "-c", script],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment,
-        text=True,
-        # a runner started in the background of a shell ignores SIGINT, and its children would, too
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
+    with in_foreground([sys.executable, "-c", script], env=environment) as process:
         wait_for(lambda: any(tmp_path.glob("mvdream-demo-*/profile/**/job1.json")), process)
         assert len(users_of(tmp_path)) >= 2  # Blender, and the backend
         process.send_signal(number)

@@ -14,6 +14,7 @@ import pytest
 
 from backend import cli
 from tests.backend.hub.hub_server import HubServer
+from tests.foreground import in_foreground
 
 GOLDENS = Path(__file__).resolve().parents[2] / "data" / "goldens"
 TINY, YAML = GOLDENS / "tiny-v15.safetensors", GOLDENS / "tiny-v15.yaml"
@@ -56,15 +57,7 @@ def test_a_download_from_the_command_line(hub: HubServer, environment: dict, hom
     hub.files[NAME] = TINY.read_bytes()
     hub.manners.stall_at = [200_000]
     words = command("download", "mvdream-sd15", "--config", str(YAML), "--half")
-    first = subprocess.Popen(
-        words,
-        env=environment,
-        stdout=-1,
-        stderr=-1,
-        text=True,
-        # A runner started in the background of a shell ignores SIGINT, and its children would, too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    first = in_foreground(words, env=environment)
     partials = home / ".downloads" / "mvdream-sd15"
     while sum(path.stat().st_size for path in partials.glob("*.partial")) < 200_000:
         assert first.poll() is None, first.communicate()

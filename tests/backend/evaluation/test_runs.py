@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 import types
@@ -25,6 +24,7 @@ from backend.evaluation.heldout import FOLDER
 from backend.evaluation.runs import Finished, Task, choose, run_one
 from backend.evaluation.scoring import Score
 from backend.mesh import TriMesh, write_glb
+from tests.foreground import in_foreground
 
 ROOT = Path(__file__).resolve().parents[3]
 BLOCK = "checkered black and pink block"
@@ -109,16 +109,8 @@ def test_a_prompt_begins_when_another_is_finished(heldout, monkeypatch):
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups of POSIX")
 def test_ctrl_c_ends_a_measurement_with_one_line(tmp_path):
     """The second one comes while the interpreter ends, as build.py's may."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "backend", "evaluate", "--prompts", "2", "--out", str(tmp_path)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # A runner may have been started deaf to Ctrl-C, which children inherit.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
+    command = [sys.executable, "-m", "backend", "evaluate", "--prompts", "2", "--out", str(tmp_path)]
+    with in_foreground(command, cwd=ROOT, start_new_session=True) as process:
         assert process.stdout.readline() == "1/2 a gray apple: begun\n"
         os.killpg(process.pid, signal.SIGINT)
         assert process.stderr.readline() == "Stopped.\n"

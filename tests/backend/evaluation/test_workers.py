@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from backend.evaluation.workers import workers
+from tests.foreground import in_foreground
 
 ROOT = Path(__file__).resolve().parents[3]
 WORKING = """
@@ -64,16 +65,7 @@ def test_a_process_that_dies_is_told_by_what_it_did_and_by_what_comes_after() ->
 
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups of POSIX")
 def test_ctrl_c_ends_all_at_once_and_without_a_traceback() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", WORKING],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # A runner may have been started deaf to Ctrl-C, which children inherit.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
+    with in_foreground([sys.executable, "-c", WORKING], cwd=ROOT, start_new_session=True) as process:
         assert process.stdout is not None
         assert [process.stdout.readline() for _ in range(2)] == ["3\n", "begun\n"]
         # One process works, the other is being started.
