@@ -2,7 +2,6 @@
 """The whole way from a prompt to a mesh, with a tiny random model: that it works, not what comes out."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,88 +10,16 @@ import pytest
 import torch
 
 from backend.diffusion import MultiViewDiffusion
-from backend.diffusion.config import ModelConfig
 from backend.diffusion.storage import load, save
 from backend.errors import Cancelled, UserError
 from backend.mesh import read_glb
-from backend.pipeline import CHECKPOINT, MESH, PREVIEW, SETTINGS, Result, generate
+from backend.pipeline import CHECKPOINT, MESH, PREVIEW, SETTINGS, Result
 from backend.progress import Progress
 from backend.settings import GenerateSettings
 from backend.training.architecture import (
-    AutoencoderShape,
-    DenoiserShape,
-    build_autoencoder,
-    build_text_encoder,
     build_tiny_encoder,
-    build_tokenizer,
-    build_unet,
 )
-
-STEPS = 12
-Run = Callable[..., Result]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a model for pictures of 16 x 16 pixels that knows five words."""
-    torch.manual_seed(5)
-    shape = DenoiserShape((16, 32), layers=1, context=16, head_width=8, groups=4, text_layers=1)
-    autoencoder = AutoencoderShape(16, (8, 8, 16), latent_channels=2, groups=4)
-    text = build_text_encoder(shape, build_tokenizer(["a red mug", "blue box"], 8))
-    made = MultiViewDiffusion(
-        ModelConfig(name="tiny", image_size=16),
-        build_unet(shape, 2, 4),
-        build_autoencoder(autoencoder),
-        text,
-    )
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save(made, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(model: Path) -> Run:
-    """run(folder, settings..., report=, cancelled=) makes something in a few seconds at most."""
-
-    def make(folder: Path, prompt: str = "a red mug", **changes: Any) -> Result:
-        calls = {name: changes.pop(name) for name in ("report", "cancelled") if name in changes}
-        small = {"render_size": 16, "samples_per_ray": 16, "mesh_resolution": 32, "texture_size": 64}
-        numbers = {
-            "steps": STEPS,
-            "faces": 500,
-            "preview_every": 5,
-            "checkpoint_every": 3,
-            "start": "blob",
-            **small,
-            **changes,
-        }
-        settings = GenerateSettings(prompt=prompt, model=str(model), device="cpu", **numbers)
-        return generate(settings, folder, **calls)
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def finished(run: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path, list[Progress]]:
-    """One whole job, its folder, and what it reported."""
-    folder = tmp_path_factory.mktemp("jobs") / "new" / "folder"
-    told: list[Progress] = []
-    return run(folder, report=told.append), folder, told
-
-
-def vertices(folder: Path) -> bytes:
-    return np.ascontiguousarray(read_glb(folder / MESH).vertices).tobytes()
-
-
-class Stop:
-    """Says yes when it is asked for the `after` + 1st time."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def __call__(self) -> bool:
-        self.left -= 1
-        return self.left < 0
+from tests.backend.pipeline.jobs import STEPS, Run, Stop, vertices
 
 
 def test_the_folder_holds_a_textured_mesh(finished: tuple[Result, Path, list[Progress]]) -> None:
@@ -133,21 +60,6 @@ def test_the_seed_decides(run: Run, finished: tuple[Result, Path, list[Progress]
     assert vertices(tmp_path / "other") != vertices(folder)
 
 
-def test_stopped_and_continued_is_the_same_as_never_stopped(
-    run: Run, finished: tuple[Result, Path, list[Progress]], tmp_path: Path
-) -> None:
-    with pytest.raises(Cancelled):
-        run(tmp_path, cancelled=Stop(after=7))
-    assert (tmp_path / CHECKPOINT).is_file()
-    assert not (tmp_path / MESH).exists()
-    told: list[Progress] = []
-    run(tmp_path, report=told.append)
-    # Stopped between two checkpoints all the same: it goes on from the very step.
-    assert next(progress.step for progress in told if progress.stage == "distil") == 7
-    assert vertices(tmp_path) == vertices(finished[1])
-    assert not (tmp_path / CHECKPOINT).exists()
-
-
 @pytest.mark.parametrize("preset", ["paper", "paper-shaded"])
 def test_the_paper_recipes_go_through_both_stages(run: Run, preset: str, tmp_path: Path) -> None:
     tiny = {"hash_levels": 3, "hash_log2_size": 8, "hash_finest": 32, "ray_chunk": 1000}
@@ -175,78 +87,6 @@ def test_out_of_memory_in_the_middle_goes_on_with_smaller_parts(
     assert run(tmp_path, render_size=32).faces > 0  # 4096 rays a step
     assert "2048 rays at a time" in caplog.text
     assert limits.count(4096) == 1
-
-
-def test_a_start_from_sampled_views_is_drawn_by_the_seed_and_not_repeated_by_a_resumed_job(
-    run: Run, finished: tuple[Result, Path, list[Progress]], tmp_path: Path
-) -> None:
-    told: list[Progress] = []
-    few = {"start": "views", "steps": 10}
-    with pytest.raises(Cancelled):
-        run(tmp_path / "stopped", cancelled=Stop(after=4), report=told.append, **few)  # while it samples
-    assert told[-1].stage == "sample"
-    assert 0 < told[-1].step < told[-1].steps
-    told.clear()
-    with pytest.raises(Cancelled):
-        run(
-            tmp_path / "stopped",
-            cancelled=lambda: any(progress.stage == "distil" and progress.step == 4 for progress in told),
-            report=told.append,
-            **few,
-        )
-    told.clear()
-    run(tmp_path / "stopped", report=told.append, **few)
-    assert not any("Sampling" in progress.message for progress in told)
-    told.clear()
-    run(tmp_path / "whole", report=told.append, **few)
-    stages = ["load", "sample", "fit", "distil", "mesh", "texture", "save"]
-    assert list(dict.fromkeys(progress.stage for progress in told)) == stages
-    fractions = [progress.fraction for progress in told]
-    assert fractions == sorted(fractions)
-    assert vertices(tmp_path / "whole") == vertices(tmp_path / "stopped")
-    run(tmp_path / "blob", **{**few, "start": "blob"})
-    assert vertices(tmp_path / "blob") != vertices(tmp_path / "whole")
-
-
-def test_views_without_an_object_are_told_of_in_the_mesh(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from backend.start import views
-
-    monkeypatch.setattr(views, "_agree", lambda cut_outs, bound: False)
-    few = {"start": "views", "steps": 10}
-    result = run(tmp_path / "whole", **few)
-    assert ["show no object" in note for note in result.notes] == [True]
-    with pytest.raises(Cancelled):
-        run(tmp_path / "stopped", cancelled=Stop(after=14), **few)
-    assert (tmp_path / "stopped" / CHECKPOINT).is_file()
-    assert run(tmp_path / "stopped", **few).notes == result.notes
-
-
-def test_what_is_stopped_at_the_mesh_goes_on_from_the_mesh(
-    run: Run, finished: tuple[Result, Path, list[Progress]], tmp_path: Path
-) -> None:
-    told: list[Progress] = []
-    with pytest.raises(Cancelled):
-        run(tmp_path, report=told.append, cancelled=lambda: told[-1].stage == "mesh", checkpoint_every=99)
-    told.clear()
-    run(tmp_path, report=told.append, checkpoint_every=99)
-    assert [progress.step for progress in told if progress.stage == "distil"] == [STEPS]
-    assert vertices(tmp_path) == vertices(finished[1])
-
-
-def test_other_settings_start_anew(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(Cancelled):
-        run(tmp_path, cancelled=Stop(after=6))
-    told: list[Progress] = []
-    with pytest.raises(Cancelled):
-        run(tmp_path, "a blue box", report=told.append, cancelled=Stop(after=0))
-    assert told[-1].step == 0
-    # What the first had made is kept, also where the second is finished, and the first goes on with it.
-    run(tmp_path, "a blue box")
-    with pytest.raises(Cancelled):
-        run(tmp_path, report=told.append, cancelled=Stop(after=0))
-    assert told[-1].step == 6
 
 
 def test_what_will_take_long_is_said_once_and_not_in_every_report(
