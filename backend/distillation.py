@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from backend.ahead import Ahead, Leash
 from backend.cameras import Views, rays, sample_views
 from backend.checkpoint import note_of, read_checkpoint, write_checkpoint
+from backend.compile_failures import compile_failures_explained
 from backend.diffusion.model import MultiViewDiffusion
 from backend.gpu_errors import crashes_explained, shortage_of
 from backend.guidance import ScoreDistillation, anneal, draw_step
@@ -95,6 +96,18 @@ class Distillation:
     def done(self) -> bool:
         """Whether all steps were taken."""
         return self.step_number >= self.numbers.steps
+
+    def warm_up(self) -> None:
+        """Calls the networks once as the first step will, so that what is compiled at a first call is then.
+
+        Nothing changes by it. Raises UserError where torch.compile fails.
+        """
+        stage, device = stage_at(self.numbers, 0), self.device
+        images = torch.zeros(stage.views, stage.size, stage.size, 3, device=device, requires_grad=True)
+        cameras = torch.eye(4, device=device).expand(stage.views, 4, 4)
+        tiny, generator = encodes_tiny(self.numbers, 0), torch.Generator(device).manual_seed(0)
+        with crashes_explained(), compile_failures_explained():
+            self.guidance(images, cameras, 0, generator=generator, tiny=tiny).loss.backward()
 
     def step(self) -> None:
         """One optimisation step. Where memory does not suffice, again with fewer rays at a time.

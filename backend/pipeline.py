@@ -128,7 +128,7 @@ def _start(
     config = found.config
     asked = found.recipe(settings, device.type)
     dtype = pick_dtype(device, config.image_size, settings.precision)
-    fit = plan(folder, config.image_size, asked, device, dtype)
+    fit = plan(folder, config.image_size, asked, device, dtype, settings.compile)
     encoding = fit.numbers.encoding_on(device.type)
     notes = *fit.sentences, *_slow(device.type, encoding, settings.precision)
     for sentence in notes:
@@ -143,8 +143,13 @@ def _start(
     negative = config.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
     context, negative_context = model.encode_prompts([settings.prompt, negative]).split(1)
     model.drop_text_encoder()
-    model.accelerate()
+    # An encoder that no step uses is not worth a minute of compiling.
+    compiled = ("unet",) if fit.numbers.tiny_encoder_until >= 1 else ("unet", "vae")
+    model.accelerate(compiled=compiled if settings.compile else ())
     distillation = Distillation(model, context, negative_context, fit.numbers, settings.seed)
+    if settings.compile:
+        pace("load", message="Compiling the networks: a minute or more")
+        distillation.warm_up()
     return distillation, _identity(settings, folder, settings.resolve(config.image_size)), notes
 
 

@@ -14,7 +14,6 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,6 +27,7 @@ from backend.radiance.rendering import render
 from backend.recipe import make_field
 from backend.settings import PRESETS, Numbers
 from benchmarks.ceilings import describe
+from benchmarks.results import add_options, finish
 from benchmarks.stopwatch import Stopwatch
 
 POINTS, TINY_POINTS = 1 << 21, 1 << 10
@@ -54,8 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for views, size in (TINY_PICTURES if tiny else PICTURES)
     }
     log.info("%s", json.dumps(found, indent=1))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1))
+    finish(arguments, found)
     return 0
 
 
@@ -150,7 +149,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--tiny", action="store_true", help="few points, a small grid, a small picture: to rehearse"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    add_options(parser)
     return parser.parse_args(argv)
 
 

@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -21,6 +19,7 @@ from backend.diffusion.fast.graphs import Graphed
 from backend.diffusion.model import MultiViewDiffusion
 from benchmarks import full_size
 from benchmarks.ceilings import describe
+from benchmarks.results import add_options, finish
 from benchmarks.stopwatch import Stopwatch
 from benchmarks.traffic import CountedWork
 
@@ -43,20 +42,33 @@ def main() -> int:
     stock = full_size.build(device, dtype, arguments.tiny)
     expected: dict[str, tuple[Tensor, ...]] = {}
     _measure("stock", stock, result, expected, arguments)
-    fast = full_size.build(device, dtype, arguments.tiny)
-    for mine, theirs in zip(fast.parts.values(), stock.parts.values(), strict=True):
-        mine.load_state_dict(theirs.state_dict())
+    fast = _accelerated(_same(stock, arguments))
+    compiled = _same(stock, arguments) if arguments.compile else None
     del stock
-    _accelerated(fast)
     for kind, setting in _variants(arguments):
         with setting:
             _measure(kind, fast, result, expected, arguments)
+    if compiled is not None:
+        _measure(
+            "compiled",
+            compiled.accelerate(graphs=False, compiled=("unet", "vae")),
+            result,
+            expected,
+            arguments,
+        )
     if arguments.profile:
         for name, work in _works(fast, arguments).items():
             _profile(name, work, device)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=1))
+    finish(arguments, result)
     return 0
+
+
+def _same(stock: MultiViewDiffusion, arguments: argparse.Namespace) -> MultiViewDiffusion:
+    """Another model with the same weights."""
+    model = full_size.build(stock.device, stock.dtype, arguments.tiny)
+    for mine, theirs in zip(model.parts.values(), stock.parts.values(), strict=True):
+        mine.load_state_dict(theirs.state_dict())
+    return model
 
 
 def _accelerated(model: MultiViewDiffusion) -> MultiViewDiffusion:
@@ -240,8 +252,9 @@ def _arguments() -> argparse.Namespace:
         default=[],
         help="the fast ones again, with these",
     )
+    parser.add_argument("--compile", action="store_true", help="by torch.compile, too")
     parser.add_argument("--tiny", action="store_true", help="small networks, to rehearse")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    add_options(parser)
     return parser.parse_args()
 
 

@@ -7,12 +7,12 @@ import argparse
 import json
 import logging
 import sys
-from pathlib import Path
 
 from backend import mesh as meshing
 from backend.devices import pick_device
 from backend.recipe import make_field
 from backend.settings import PRESETS
+from benchmarks.results import add_options, finish
 from benchmarks.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument("--small", action="store_true", help="with the shipped model's numbers")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    add_options(parser)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     device = pick_device(arguments.device)
@@ -50,8 +50,7 @@ def main() -> int:
         watch.end_step()
     found = {"faces": len(mesh.faces), **watch.medians(1 if arguments.repeats > 1 else 0)}
     log.info("%s", json.dumps(found, indent=1))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1))
+    finish(arguments, found)
     return 0
 
 

@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -31,6 +30,7 @@ from benchmarks import full_size
 from benchmarks.ceilings import describe
 from benchmarks.counted import CountedFlops
 from benchmarks.field_work import field_work
+from benchmarks.results import add_options, finish
 from benchmarks.stopwatch import Stopwatch
 
 STAGES = {"1": 0.0, "2": 0.5}
@@ -57,7 +57,7 @@ def main() -> int:
         log.info("%s, stage %s: counting the work of a step", *work)
         flops[work] = count(_begin(model, *work, arguments, device))
     if not arguments.stock:
-        model.accelerate()
+        model.accelerate(compiled=("unet", "vae") if arguments.compile else ())
     for work in works:
         name = "{}, stage {}".format(*work)
         log.info("%s: measuring %d steps", name, arguments.steps)
@@ -73,15 +73,9 @@ def main() -> int:
             "field_uncached_gb": own.uncached / 1e9,
         }
         _show(name, result[name], result)
-    old = json.loads(arguments.compare.read_text()) if arguments.compare else {}
-    for name in set(old) & set(result):
-        if isinstance(result[name], dict):
-            before, now = old[name]["step_ms"], result[name]["step_ms"]
-            log.info("%s: %.1f ms, was %.1f (%.2f times as fast)", name, now, before, before / now)
     for preset in arguments.whole:
         result[f"{preset}, whole"] = run_whole(model, preset, arguments, device)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=1))
+    finish(arguments, result)
     return 0
 
 
@@ -249,11 +243,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--ray-chunk", type=int, help="instead of the preset's")
     parser.add_argument("--learn", action="store_true", help="let the field change, as a real run does")
     parser.add_argument("--tiny", action="store_true", help="small networks, to rehearse")
-    parser.add_argument(
+    networks = parser.add_mutually_exclusive_group()
+    networks.add_argument(
         "--stock", action="store_true", help="networks as they are: no fused parts, no graphs"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--compare", type=Path, metavar="OLD.json")
+    networks.add_argument("--compile", action="store_true", help="networks by torch.compile, and as graphs")
+    add_options(parser)
     return parser.parse_args()
 
 

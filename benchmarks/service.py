@@ -23,6 +23,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.results import add_options, finish
+
 ROOT = Path(__file__).resolve().parents[1]
 BACKEND = [sys.executable, "-m", "backend"]
 LONGEST = 240.0
@@ -154,7 +156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--model", default="small", help="a name, or a model's folder")
     parser.add_argument("--preset", default="standard")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    add_options(parser)
     arguments = parser.parse_args(argv)
     if arguments.repeats < 1:
         parser.error("--repeats must be at least 1")
@@ -164,8 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     log.info("%-20s %10s  %s", "seconds", "first", f"median of {arguments.repeats}")
     for name, seconds in found["first round"].items():
         log.info("%-20s %10.2f  %.2f", name, seconds, found["medians"][name])
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"settings": settings, **found}, indent=1))
+    finish(arguments, {"settings": settings, **found})
     return 0
 
 

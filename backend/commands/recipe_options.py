@@ -10,11 +10,18 @@ from backend.settings.presets import DEFAULT_PRESET, PRESETS
 
 
 def add_recipe_options(parser: argparse.ArgumentParser) -> None:
-    """Adds --preset, --precision and an option for each number; bounds are checked by the schema."""
+    """Adds --preset, --precision, --compile, and an option a number; bounds are checked by the schema."""
     parser.add_argument(
         "--preset", help=f"recipe to start from: {', '.join(PRESETS)} (default: {DEFAULT_PRESET})"
     )
     parser.add_argument("--precision", help="of the networks: auto, bf16, fp16 or fp32 (default: auto)")
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        default=None,
+        help="networks by torch.compile instead of our own kernels: minutes before the first step; it needs a"
+        " C++ compiler",
+    )
     group = parser.add_argument_group("instead of the preset's numbers")
     for number in dataclasses.fields(Numbers):
         facts: dict[str, Any] = dict(number.metadata)
@@ -30,7 +37,7 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
 
 def recipe_values(arguments: argparse.Namespace) -> dict[str, Any]:
     """What was given of these options, for GenerateSettings."""
-    names = ("preset", "precision", *NUMBER_NAMES)
+    names = ("preset", "precision", "compile", *NUMBER_NAMES)
     return {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 Part = TypeVar("Part")
-
-log = logging.getLogger(__name__)
 
 LOG_VARIANCES = (-30.0, 20.0)
 """Limits of the posterior's, as diffusers has them."""
@@ -94,27 +91,31 @@ class MultiViewDiffusion:
             part.eval().requires_grad_(False)
         return self
 
-    def accelerate(self, graphs: bool = True) -> Self:
+    def accelerate(self, graphs: bool = True, compiled: Sequence[str] = ()) -> Self:
         """Makes frozen UNet and autoencoder fast, in place.
 
         For use, not for training. On CUDA: fused channels-last modules and CUDA graphs; where Triton does not
         work, and for networks that have no lean equal, graphs alone; with MVDREAM_KERNELS=off nothing of all
         that. On a processor the UNet alone is fused: once for both halves of guidance what they have in
         common, and no copies of maps. Elsewhere models are only frozen. graphs: False where calls are too few
-        to be worth a capture.
+        to be worth a capture. compiled: "unet", "vae" or both are left to torch.compile, on any device; then
+        nothing is fused.
         """
         self.freeze()
-        if self.device.type == "cpu":
-            return self.fuse(("unet",))
-        if self.device.type != "cuda":
-            return self
-        from backend.diffusion.fast.trial import triton_works
+        if compiled:
+            from backend.diffusion.fast import networks
 
-        if all(
-            triton_works(self.device, dtype) for dtype in {_type_of(part) for part in self.parts.values()}
-        ):
-            self.fuse()
-        if graphs and torch.version.cuda and kernels_allowed():
+            for name in compiled:
+                setattr(self, name, networks.compiled(name, self._need(name, getattr(self, name))))
+        elif self.device.type == "cpu":
+            self.fuse(("unet",))
+        elif self.device.type == "cuda":
+            from backend.diffusion.fast.trial import triton_works
+
+            types = {_type_of(part) for part in self.parts.values()}
+            if all(triton_works(self.device, dtype) for dtype in types):
+                self.fuse()
+        if graphs and self.device.type == "cuda" and torch.version.cuda and kernels_allowed():
             unet, vae = _weakly(self._run_unet), _weakly(self._run_vae)
             self._graphs = {"unet": Graphed("UNet", unet), "vae": Graphed("encoder", vae)}
             if self.tiny_vae is not None:
@@ -126,16 +127,11 @@ class MultiViewDiffusion:
 
         Their weights have no gradients any more. A network without a lean equal only gets the layout.
         """
-        from backend.diffusion.fast.fusing import fuse
-        from backend.diffusion.lean.exchange import lean_unet, lean_vae
+        from backend.diffusion.fast.networks import fused
 
-        for name, lean in (("unet", lean_unet), ("vae", lean_vae)):
-            if name in names and getattr(self, name) is not None:
-                setattr(self, name, lean(getattr(self, name)))
-        for network in (self.parts[name] for name in names if name in self.parts):
-            nn.Module.to(network, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            if not fuse(network) and network is not self.tiny_vae:
-                log.info("A %s has settings that nothing is fused for.", type(network).__name__)
+        for name in names:
+            if (network := getattr(self, name)) is not None:
+                setattr(self, name, fused(name, network))
         return self
 
     def release_graphs(self) -> None:
@@ -173,7 +169,9 @@ class MultiViewDiffusion:
             camera = latents.new_zeros(batch, CAMERA_NUMBERS)
         dtype = _type_of(unet)
         run = self._graphs.get("unet", self._run_unet)
-        inputs = latents.to(dtype), timesteps, context.to(dtype), camera.to(dtype)
+        # One layout whoever calls: graphs and compiled networks belong to the strides of what they are given.
+        noisy = latents.to(dtype, memory_format=torch.channels_last)
+        inputs = noisy, timesteps.contiguous(), context.to(dtype), camera.to(dtype)
         return run(*inputs, key=(views, repeated)).float()
 
     def encode_images(

@@ -54,9 +54,10 @@ class Sampler:
         """Latents (B, C, h, w) float32 of the views of one or more objects.
 
         noise: (B, C, h, w) standard normal, views of an object neighbours; context, negative_context:
-        (B, L, D); camera: (B, 16) conditioning. on_step(done, steps) is called after each step and may raise
-        to end it; nothing else waits for the device. background: latent (1, C, 1, 1) of the plain colour that
-        the objects shall stand before (`plain_latent`), to go with noise of `before_colour`; None: any.
+        (B, L, D), or fewer rows, each for as many neighbours as B has more; camera: (B, 16) conditioning.
+        on_step(done, steps) is called after each step and may raise to end it; nothing else waits for the
+        device. background: latent (1, C, 1, 1) of the plain colour that the objects shall stand before
+        (`plain_latent`), to go with noise of `before_colour`; None: any.
         """
         views = model.config.views
         solver = make_solver(self.solver, model.schedule, self.steps)

@@ -32,11 +32,17 @@ _NO_VIEWS = "The object starts from a ball: for sampled views memory does not su
 
 
 def plan(
-    folder: Path, image_size: int, numbers: Numbers, device: torch.device, dtype: torch.dtype
+    folder: Path,
+    image_size: int,
+    numbers: Numbers,
+    device: torch.device,
+    dtype: torch.dtype,
+    compiled: bool = False,
 ) -> Fit[Numbers]:
     """The numbers to run a job with, and sentences on what was changed so that it fits into memory.
 
-    folder, image_size: of the model; dtype: the networks' precision. To be called before the model is loaded.
+    folder, image_size: of the model; dtype: the networks' precision; compiled: whether torch.compile makes
+    them, of which is assumed that they keep what stock ones do. To be called before the model is loaded.
 
     Raises UserError when the job does not fit even with the smallest numbers; it says what would.
     """
@@ -45,7 +51,8 @@ def plan(
     kernels: Kernels = "none"
     fused = False
     if device.type == "cuda":  # tried, which takes long on a fresh machine
-        kernels, fused = side_by_side((lambda: kernels_on(device, numbers), lambda: fuses(device, dtype)))
+        trials = (lambda: kernels_on(device, numbers), lambda: not compiled and fuses(device, dtype))
+        kernels, fused = side_by_side(trials)
     here = Surroundings(device.type, dtype.itemsize, kernels, has_graphs(device), fused)
 
     def need_of(facts: ModelFacts) -> Callable[[Numbers], Need]:

@@ -50,6 +50,11 @@ class GenerateSettings(Request, Overrides):
     """
 
     preset: str = Field(DEFAULT_PRESET, description="recipe to start from")
+    compile: bool = Field(
+        False,
+        description="networks by torch.compile instead of our own kernels: minutes before the first step; it"
+        " needs a C++ compiler",
+    )
 
     @field_validator("preset")
     @classmethod

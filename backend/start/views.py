@@ -83,11 +83,13 @@ def _start(distillation: Distillation, on_pass: OnStep, on_step: OnStep) -> bool
     views = orbit_views(distillation.views, ELEVATION, distance, fov, distillation.device)
     noise = before_colour(model, draw_noise(model, distillation.seed), KEY)
     sampler = Sampler(SAMPLER_STEPS, numbers.guidance_scale, numbers.guidance_rescale)
-    context, negative = (
-        each.expand(len(views), -1, -1) for each in (guidance.context, guidance.negative_context)
-    )
     latents = sampler(
-        model, noise, context, negative, conditioning(views.c2w), lambda done, _: on_pass(done, SAMPLER_STEPS)
+        model,
+        noise,
+        guidance.context,
+        guidance.negative_context,
+        conditioning(views.c2w),
+        lambda done, _: on_pass(done, SAMPLER_STEPS),
     )
     # Decoding, one view at a time, and fitting have no use for the network's graph.
     model.release_graphs()

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Networks left to torch.compile, which a tiny model waits for as a large one does."""
+
+import copy
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from backend.compile_failures import compile_failures_explained
+from backend.diffusion.lean.autoencoder import Autoencoder
+from backend.diffusion.lean.unet import UNet
+from backend.errors import UserError
+from tests.backend.diffusion.fast.test_fusing import inputs
+
+needs_compiler = pytest.mark.skipif(
+    not any(map(shutil.which, ("g++", "clang++", "cl"))), reason="torch.compile needs a C++ compiler"
+)
+
+
+@pytest.fixture
+def fresh_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that another run has compiled."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
+    torch.compiler.reset()
+
+
+def is_compiled(module: Any) -> bool:
+    assert isinstance(module, nn.Module)
+    return module._compiled_call_impl is not None
+
+
+def test_only_what_is_named_is_compiled(tiny: Callable[..., Any]) -> None:
+    """Nothing is compiled before it is called, so this needs no compiler."""
+    one, both = (
+        copy.deepcopy(tiny("v21")).accelerate(compiled=names) for names in (("unet",), ("unet", "vae"))
+    )
+    assert isinstance(one.unet, UNet)
+    assert is_compiled(one.unet)
+    assert not is_compiled(one.vae.encoder)
+    assert isinstance(both.vae, Autoencoder)
+    assert is_compiled(both.vae.encoder)
+    assert not any("Fused" in type(module).__name__ for module in both.unet.modules())
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.usefixtures("fresh_compiler")
+def test_compiled_networks_give_the_same(tiny: Callable[..., Any], relative_error: Any) -> None:
+    stock = copy.deepcopy(tiny("v21")).freeze()
+    compiled = copy.deepcopy(stock).accelerate(compiled=("unet", "vae"))
+    with torch.no_grad():
+        expected, found = (model.predict_noise(*inputs(model)) for model in (stock, compiled))
+    assert relative_error(found, expected) < 1e-5
+    slopes = []
+    for model in (stock, compiled):
+        images = torch.linspace(0, 1, 4 * 16 * 16 * 3).view(4, 16, 16, 3).requires_grad_()
+        slopes.append(torch.autograd.grad(model.encode_images(images).square().sum(), images)[0])
+    assert relative_error(slopes[1], slopes[0]) < 1e-4
+
+
+def test_a_failing_compiler_is_a_sentence() -> None:
+    def backend(graph: Any, inputs: Any) -> Any:
+        raise RuntimeError("no compiler here\nand a long story")
+
+    expected = pytest.raises(UserError, match=r"torch.compile does not work here \(.*no compiler here.*\)")
+    with expected, compile_failures_explained():
+        torch.compile(lambda x: x + 1, backend=backend)(torch.ones(3))
+
+
+def test_other_failures_pass() -> None:
+    with pytest.raises(ZeroDivisionError), compile_failures_explained():
+        1 / 0  # noqa: B018
