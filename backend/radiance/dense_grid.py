@@ -48,20 +48,44 @@ class DenseGrid(Encoding):
         count = x.shape[0]
         if count == 0:
             return x.new_zeros(0, self.output_dim)
-        # ATen spreads a three-dimensional grid_sample over the batch only: cut the points into a batch of
-        # equal parts that all read the same grid.
-        splits = min(MAX_SPLITS, torch.get_num_threads()) if x.device.type == "cpu" and count >= 1024 else 1
+        on_cpu = x.device.type == "cpu"
+        # ATen spreads grid_sample over the batch only: cut the points into a batch of equal parts that all
+        # read the same grid.
+        splits = min(MAX_SPLITS, torch.get_num_threads()) if on_cpu and count >= 1024 else 1
         padding = -count % splits
-        points = F.pad(x, (0, 0, 0, padding)) if padding else x
-        grid = (points * 2 - 1).view(splits, 1, 1, -1, 3)
-        parts = [
-            F.grid_sample(
-                level.expand(splits, -1, -1, -1, -1), grid, padding_mode="border", align_corners=True
-            ).view(splits, level.shape[1], -1)
-            for level in self.levels
-        ]
-        features = torch.cat(parts, 1).transpose(1, 2).reshape(-1, self.output_dim)
+        points = (F.pad(x, (0, 0, 0, padding)) if padding else x).view(splits, -1, 3)
+        read = _by_slices if on_cpu and not x.requires_grad else _by_volume
+        features = torch.cat([read(level, points) for level in self.levels], 1)
+        features = features.transpose(1, 2).reshape(-1, self.output_dim)
         return features[:count] if padding else features
+
+
+def _by_volume(level: Tensor, points: Tensor) -> Tensor:
+    """Features (S, F, N) of points (S, N, 3) in 0..1, differentiable in both."""
+    grid = (points * 2 - 1)[:, None, None]
+    volumes = level.expand(len(points), -1, -1, -1, -1)
+    return F.grid_sample(volumes, grid, padding_mode="border", align_corners=True)[:, :, 0, 0]
+
+
+def _by_slices(level: Tensor, points: Tensor) -> Tensor:
+    """The same, differentiable in the level alone, and on a processor in half the time.
+
+    ATen's three-dimensional grid_sample has no vector instructions there, the two-dimensional one has. So a
+    point is read in the slice below it and in the one above, which lie in one tall picture of all slices. The
+    price is in its rows: where float32 counts D^2 of them, a place is exact to 1e-4 of a cell for D = 64.
+    """
+    _, features, nodes, _, _ = level.shape
+    place = points.clamp(0, 1)
+    below = (place[..., 2] * (nodes - 1)).floor_().clamp_max_(nodes - 2)
+    above_share = place[..., 2] * (nodes - 1) - below
+    scale = 2 / (nodes * nodes - 1)
+    row = (below * nodes + place[..., 1] * (nodes - 1)) * scale - 1
+    column = place[..., 0] * 2 - 1
+    rows = torch.stack((row, row + nodes * scale), 1)
+    grid = torch.stack((column[:, None].expand_as(rows), rows), -1)
+    picture = level.view(1, features, nodes * nodes, nodes).expand(len(points), -1, -1, -1)
+    both = F.grid_sample(picture, grid, padding_mode="border", align_corners=True)
+    return torch.lerp(both[:, :, 0], both[:, :, 1], above_share[:, None])
 
 
 @functools.cache
