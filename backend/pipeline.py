@@ -18,6 +18,7 @@ from backend.diffusion.registry import entry, resolve
 from backend.errors import Cancelled
 from backend.pacing import Pacer, Report
 from backend.preview import write_preview
+from backend.prompts import check_words_for
 from backend.settings import GenerateSettings, Numbers
 from backend.workplace import prepare_folder, write_text
 
@@ -123,6 +124,7 @@ def _start(
 
     make_current(device)
     name = pick_model(settings.model, device.type)
+    check_words_for(name, settings.prompt, settings.negative_prompt)
     folder = resolve(name)
     found = entry(name, folder)
     config = found.config

@@ -23,6 +23,7 @@ from backend.diffusion.sampler import (
 from backend.errors import Cancelled, UserError
 from backend.memory.planning import plan_sampling
 from backend.pacing import Pacer, Report
+from backend.prompts import check_words_for
 from backend.view_pictures import Facts, ViewSet, write_sheet, write_views
 from backend.views_settings import ViewsSettings
 from backend.workplace import prepare_folder, write_text
@@ -116,6 +117,7 @@ class _Sampling:
         folder = resolve(name)
         config = entry(name, folder).config
         settings.check_for(config)
+        check_words_for(name, settings.prompt, settings.negative_prompt)
         dtype = pick_dtype(device, config.image_size, settings.precision)
         self.settings = settings
         self.at_once = plan_sampling(folder, config, device, dtype, DECODED_AT_ONCE)

@@ -294,6 +294,11 @@ def test_the_command_knows_the_words_before_it_loads_a_model(
     assert not list(tmp_path.iterdir())
 
 
+def test_an_unknown_word_of_the_negative_prompt_is_told_as_one(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^The negative prompt can't be used\..*does not know 'dragon'"):
+        run(tmp_path, negative_prompt="a dragon")
+
+
 @pytest.mark.parametrize("part", ["unet", "vae"])
 def test_a_network_that_overflows_makes_no_black_picture(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from backend.diffusion import MultiViewDiffusion
+from backend.diffusion import MultiViewDiffusion, storage
 from backend.diffusion.storage import load, save
 from backend.errors import Cancelled, UserError
 from backend.mesh import read_glb
@@ -110,11 +110,20 @@ def test_half_precision_on_a_processor_is_said_to_be_slow() -> None:
     assert _slow("cpu", "dense", "fp32") == _slow("cuda", "hash", "fp16") == ()
 
 
-@pytest.mark.parametrize("settings", [{"prompt": "a red dragon"}, {"negative_prompt": "dragon"}])
-def test_an_unknown_word_is_told_with_the_known_ones(
-    run: Run, settings: dict[str, str], tmp_path: Path
+@pytest.mark.parametrize(
+    ("settings", "beginning"),
+    [
+        ({"prompt": "a red dragon"}, ""),
+        ({"negative_prompt": "dragon"}, r"The negative prompt can't be used\. "),
+    ],
+)
+def test_an_unknown_word_is_told_with_the_known_ones_before_the_model_is_loaded(
+    run: Run, settings: dict[str, str], beginning: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UserError, match=r"does not know 'dragon'.*a, blue, box, mug, red"):
+    monkeypatch.setattr(storage, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+    with pytest.raises(
+        UserError, match=rf"^{beginning}The model .*does not know 'dragon'.*a, blue, box, mug"
+    ):
         run(tmp_path, **settings)
     assert not (tmp_path / CHECKPOINT).exists()
 
