@@ -16,7 +16,6 @@ from backend import __version__
 from backend.commands.quoting import parse_quoted
 from backend.errors import Cancelled, UserError
 from backend.gpu_memory import keep_little
-from backend.heap import keep_freed
 from backend.threads import share_cores
 
 COMMANDS = ("generate", "views", "serve", "train", "evaluate", "convert", "doctor", "models")
@@ -33,7 +32,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse_quoted(build_parser(), argv)
     share_cores()
     keep_little()
-    keep_freed()
     logging.basicConfig(
         level=logging.DEBUG if arguments.verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s" if arguments.verbose else "%(message)s",

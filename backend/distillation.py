@@ -17,6 +17,7 @@ from backend.cameras import Views, rays, sample_views
 from backend.checkpoint import note_of, read_checkpoint, write_checkpoint
 from backend.compile_failures import compile_failures_explained
 from backend.diffusion.model import MultiViewDiffusion
+from backend.errors import Cancelled
 from backend.gpu_errors import crashes_explained, shortage_of
 from backend.guidance import ScoreDistillation, anneal, draw_step
 from backend.radiance.dense_grid import DenseGrid
@@ -26,6 +27,7 @@ from backend.radiance.pictures import Pictures
 from backend.radiance.rendered import Rendered
 from backend.radiance.shading import draw_light
 from backend.recipe import (
+    calls_from,
     encodes_tiny,
     kind_of_normals,
     make_background,
@@ -97,17 +99,20 @@ class Distillation:
         """Whether all steps were taken."""
         return self.step_number >= self.numbers.steps
 
-    def warm_up(self) -> None:
-        """Calls the networks once as the first step will, so that what is compiled at a first call is then.
+    def warm_up(self, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """Calls the networks once in each way that steps to come will: what is compiled is compiled now.
 
-        Nothing changes by it. Raises UserError where torch.compile fails.
+        Nothing else changes by it. Raises UserError where torch.compile fails, Cancelled between two calls.
         """
-        stage, device = stage_at(self.numbers, 0), self.device
-        images = torch.zeros(stage.views, stage.size, stage.size, 3, device=device, requires_grad=True)
-        cameras = torch.eye(4, device=device).expand(stage.views, 4, 4)
-        tiny, generator = encodes_tiny(self.numbers, 0), torch.Generator(device).manual_seed(0)
-        with crashes_explained(), compile_failures_explained():
-            self.guidance(images, cameras, 0, generator=generator, tiny=tiny).loss.backward()
+        for views, tiny in calls_from(self.numbers, self.step_number):
+            if cancelled():
+                raise Cancelled
+            side = self.guidance.model.config.image_size
+            images = torch.zeros(views, side, side, 3, device=self.device, requires_grad=True)
+            cameras = torch.eye(4, device=self.device).expand(views, 4, 4)
+            generator = torch.Generator(self.device).manual_seed(0)
+            with crashes_explained(), compile_failures_explained():
+                self.guidance(images, cameras, 0, generator=generator, tiny=tiny).loss.backward()
 
     def step(self) -> None:
         """One optimisation step. Where memory does not suffice, again with fewer rays at a time.

@@ -16,6 +16,8 @@ from backend.default_model import pick_model
 from backend.devices import make_current, pick_device, pick_dtype, pick_unet_dtype
 from backend.diffusion.registry import entry, resolve
 from backend.errors import Cancelled
+from backend.heap import keep_freed
+from backend.kernel_switch import VARIABLE, kernels_allowed
 from backend.pacing import Pacer, Report
 from backend.preview import write_preview
 from backend.prompts import check_words_for
@@ -72,6 +74,7 @@ def generate(
         UserError: the folder, the model, the device or a word of the prompt is at fault.
         Cancelled: `cancelled` said so. A checkpoint of this very step stays.
     """
+    keep_freed()
     pace = Pacer(report)
     device = pick_device(settings.device)
     folder = prepare_folder(Path(folder))
@@ -83,7 +86,11 @@ def generate(
     numbers = distillation.numbers
     if numbers.start != "views":
         pace.leave_out("sample", "fit")
-    if distillation.resume(folder / CHECKPOINT, identity):
+    resumed = distillation.resume(folder / CHECKPOINT, identity)
+    if _compiles(settings, device):
+        pace("load", message="Compiling the networks: one to three minutes if it was not done before")
+        distillation.warm_up(cancelled)
+    if resumed:
         log.info("Going on from step %d.", distillation.step_number)
     elif numbers.start == "views":
         distillation.note = _sample_start(distillation, pace, cancelled)
@@ -130,9 +137,11 @@ def _start(
     config = found.config
     asked = found.recipe(settings, device.type)
     dtype = pick_dtype(device, config.image_size, settings.precision)
-    fit = plan(folder, config.image_size, asked, device, dtype, settings.compile)
+    fit = plan(folder, config.image_size, asked, device, dtype, _compiles(settings, device))
     encoding = fit.numbers.encoding_on(device.type)
     notes = *fit.sentences, *_slow(device.type, encoding, settings.precision)
+    if settings.compile and not _compiles(settings, device):
+        notes += (f"The networks are not compiled: {VARIABLE} is off.",)
     for sentence in notes:
         log.warning("%s", sentence)
     pace("load", message=f"Loading the model {config.name}")
@@ -145,14 +154,19 @@ def _start(
     negative = config.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
     context, negative_context = model.encode_prompts([settings.prompt, negative]).split(1)
     model.drop_text_encoder()
-    # An encoder that no step uses is not worth a minute of compiling.
-    compiled = ("unet",) if fit.numbers.tiny_encoder_until >= 1 else ("unet", "vae")
-    model.accelerate(compiled=compiled if settings.compile else ())
+    model.accelerate(compiled=_compiled(fit.numbers) if _compiles(settings, device) else ())
     distillation = Distillation(model, context, negative_context, fit.numbers, settings.seed)
-    if settings.compile:
-        pace("load", message="Compiling the networks: a minute or more")
-        distillation.warm_up()
     return distillation, _identity(settings, folder, settings.resolve(config.image_size)), notes
+
+
+def _compiles(settings: GenerateSettings, device: torch.device) -> bool:
+    """Whether networks are left to torch.compile. On a GPU it makes kernels, too, and these may be off."""
+    return settings.compile and (device.type != "cuda" or kernels_allowed())
+
+
+def _compiled(numbers: Numbers) -> tuple[str, ...]:
+    """Names of these networks: not an encoder that no step uses."""
+    return ("unet",) if numbers.tiny_encoder_until >= 1 else ("unet", "vae")
 
 
 def _slow(device_type: str, encoding: str, precision: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -38,6 +39,16 @@ def stage_at(numbers: Numbers, step: int) -> Stage:
 def encodes_tiny(numbers: Numbers, step: int) -> bool:
     """Whether the small image encoder reads the pictures of optimisation step `step` (counted from 0)."""
     return step < numbers.tiny_encoder_until * numbers.steps
+
+
+def calls_from(numbers: Numbers, step: int) -> list[tuple[int, bool]]:
+    """The ways in which steps from `step` on call the networks: so many views, the small encoder or not."""
+    shares = numbers.refine_from, numbers.tiny_encoder_until
+    steps = {step, *(math.ceil(share * numbers.steps) for share in shares)}
+    coming = sorted(each for each in steps if step <= each < numbers.steps)
+    return list(
+        dict.fromkeys((stage_at(numbers, each).views, encodes_tiny(numbers, each)) for each in coming)
+    )
 
 
 def rate_factor(numbers: Numbers, step: int) -> float:

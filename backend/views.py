@@ -21,6 +21,7 @@ from backend.diffusion.sampler import (
     plain_latent,
 )
 from backend.errors import Cancelled, UserError
+from backend.heap import keep_freed
 from backend.memory.planning import plan_sampling
 from backend.pacing import Pacer, Report
 from backend.prompts import check_words_for
@@ -79,6 +80,7 @@ def sample_views(
             short.
         Cancelled: `cancelled` said so.
     """
+    keep_freed()
     pace = Pacer(report, stages=STAGES)
     device = pick_device(settings.device)
     folder = prepare_folder(Path(folder))

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds --json and --compare. A file to compare with is read at once, before anything is measured."""
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--json", type=_place, metavar="FILE", help="write the figures there")
     parser.add_argument(
         "--compare", type=_results, metavar="OLD.json", help="show them beside those of an earlier run"
     )
@@ -31,26 +31,46 @@ def finish(arguments: argparse.Namespace, found: Mapping[str, Any]) -> None:
 
 
 def comparison(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """A line for each number that both have, with its change in percent of the old one.
+    """First what else is different, as another device; then each number and its change in percent.
 
-    Raises nothing: what only one has, or what is no number, is left out.
+    What only one of the runs has is left out.
     """
-    before, now = dict(_numbers(old)), dict(_numbers(new))
-    lines = []
-    for name in now:
-        if name in before:
-            change = f" ({100 * (now[name] / before[name] - 1):+.1f} %)" if before[name] else ""
-            lines.append(f"{name}: {now[name]:.4g}, was {before[name]:.4g}{change}")
-    return lines or ["The two runs have no figure in common."]
+    before, now = dict(_leaves(old)), dict(_leaves(new))
+    both = [(name, before[name], now[name]) for name in now if name in before]
+    others = [
+        f"Not the same: {name} is {new}, was {old}"
+        for name, old, new in both
+        if isinstance(new, str) and new != old
+    ]
+    numbers = [
+        _change(name, old, new)
+        for name, old, new in both
+        if isinstance(old, float) and isinstance(new, float)
+    ]
+    return [*others, *(numbers or ["The two runs have no figure in common."])]
 
 
-def _numbers(found: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, float]]:
-    """Numbers by the names on the way to them; lists, which are courses over time, are left out."""
+def _change(name: str, old: float, new: float) -> str:
+    percent = f" ({100 * (new / old - 1):+.1f} %)" if old else ""
+    return f"{name}: {new:.4g}, was {old:.4g}{percent}"
+
+
+def _leaves(found: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, float | str]]:
+    """Numbers and words by the names on the way to them; lists, which are courses over time, are left out."""
     if isinstance(found, Mapping):
         for name, value in found.items():
-            yield from _numbers(value, (*path, str(name)))
+            yield from _leaves(value, (*path, str(name)))
+    elif isinstance(found, str):
+        yield " / ".join(path), found
     elif isinstance(found, int | float) and not isinstance(found, bool):
         yield " / ".join(path), float(found)
+
+
+def _place(path: str) -> Path:
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {folder} to write to")
+    return Path(path)
 
 
 def _results(path: str) -> Mapping[str, Any]:

@@ -50,6 +50,7 @@ def main() -> int:
     model = full_size.build(device, dtype, arguments.tiny)
     log.info("Measuring what the device does at best")
     result: dict[str, Any] = describe(device, dtype)
+    result["networks"] = "stock" if arguments.stock else "compiled" if arguments.compile else "fused"
     works = [(preset, stage) for preset in arguments.preset for stage in arguments.stage if arguments.steps]
     # Counted first: captures repeat the work, and our own kernels do not count.
     flops = {}
@@ -117,6 +118,8 @@ def run_whole(model: Any, preset: str, arguments: argparse.Namespace, device: to
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
+    if arguments.compile:
+        distillation.warm_up()
     times = [time.perf_counter()]
     for step in range(numbers.steps):
         distillation.step()

@@ -19,8 +19,8 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
         "--compile",
         action="store_true",
         default=None,
-        help="networks by torch.compile instead of our own kernels: minutes before the first step; it needs a"
-        " C++ compiler",
+        help="networks by torch.compile instead of our own kernels: once, minutes before the first step; it"
+        " needs a C++ compiler and Python's headers",
     )
     group = parser.add_argument_group("instead of the preset's numbers")
     for number in dataclasses.fields(Numbers):

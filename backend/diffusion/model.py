@@ -170,8 +170,12 @@ class MultiViewDiffusion:
         dtype = _type_of(unet)
         run = self._graphs.get("unet", self._run_unet)
         # One layout whoever calls: graphs and compiled networks belong to the strides of what they are given.
-        noisy = latents.to(dtype, memory_format=torch.channels_last)
-        inputs = noisy, timesteps.contiguous(), context.to(dtype), camera.to(dtype)
+        inputs = (
+            latents.to(dtype).contiguous(),
+            timesteps.contiguous(),
+            context.to(dtype).contiguous(),
+            camera.to(dtype).contiguous(),
+        )
         return run(*inputs, key=(views, repeated)).float()
 
     def encode_images(

@@ -96,7 +96,7 @@ def models_folder() -> Path:
                 f"{USER_MODELS_VARIABLE} is {chosen!r}, and there is no such user."
                 " Set it to a folder's full path."
             ) from None
-    return _cache_folder() / "mvdream-blender" / "models"
+    return cache_folder() / "mvdream-blender" / "models"
 
 
 def is_name(name: str) -> bool:
@@ -203,7 +203,7 @@ def _names() -> str:
     return ", ".join([*folders(), *downloadable]) or "none"
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
     """The system's folder for what a program can make again."""
     if sys.platform == "win32":
         local = os.environ.get("LOCALAPPDATA")

@@ -54,11 +54,15 @@ class Sampler:
         """Latents (B, C, h, w) float32 of the views of one or more objects.
 
         noise: (B, C, h, w) standard normal, views of an object neighbours; context, negative_context:
-        (B, L, D), or fewer rows, each for as many neighbours as B has more; camera: (B, 16) conditioning.
+        (B, L, D), or fewer rows, both as many, each for as many neighbours as B has more; camera: (B, 16).
         on_step(done, steps) is called after each step and may raise to end it; nothing else waits for the
         device. background: latent (1, C, 1, 1) of the plain colour that the objects shall stand before
         (`plain_latent`), to go with noise of `before_colour`; None: any.
+
+        Raises ValueError for contexts of different shapes.
         """
+        if context.shape != negative_context.shape:
+            raise ValueError(f"contexts of {tuple(context.shape)} and {tuple(negative_context.shape)}")
         views = model.config.views
         solver = make_solver(self.solver, model.schedule, self.steps)
         both_contexts, both_cameras = torch.cat([context, negative_context]), torch.cat([camera, camera])

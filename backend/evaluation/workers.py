@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from backend.heap import keep_freed
-
 Submit = Callable[..., "Future[Any]"]
 
 
@@ -61,7 +59,6 @@ def _prepare(threads: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)
-    keep_freed()
     if "torch" in sys.modules:  # otherwise it reads the environment when it is imported
         sys.modules["torch"].set_num_threads(threads)
 

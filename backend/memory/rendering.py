@@ -19,8 +19,11 @@ BIN_BYTES = 40
 RAY_BYTES = 300
 """Origin, direction, background and the learned background's activations."""
 
-DENSE_BYTES = 121
-"""Kept for a sample by a dense grid of 4 levels of 4; 8 more for each hidden unit of the networks."""
+DENSE_BYTES = 189
+"""Kept for a sample by a dense grid of 4 levels of 4, read by slices as a processor does.
+
+8 more for each hidden unit of the networks.
+"""
 HASH_BYTES, HASH_LEVEL_BYTES = 29, 105
 """The same by the hash grid in plain PyTorch: 1709 with 16 levels."""
 TRITON_BYTES, TRITON_LEVEL_BYTES = 57, 8

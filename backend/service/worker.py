@@ -27,7 +27,6 @@ from typing import Any, TextIO
 
 from backend.errors import Cancelled, UserError
 from backend.gpu_memory import keep_little
-from backend.heap import keep_freed
 from backend.progress import Progress
 from backend.service import failures, files
 from backend.service.locks import FileLock
@@ -105,7 +104,6 @@ def main(arguments: list[str]) -> int:
     """Does the job in the folder `arguments[0]`, or the one it is told of later; returns the exit code."""
     share_cores()
     keep_little()
-    keep_freed()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     _offer_for_the_kill()
     channel = Channel()

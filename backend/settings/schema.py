@@ -52,8 +52,8 @@ class GenerateSettings(Request, Overrides):
     preset: str = Field(DEFAULT_PRESET, description="recipe to start from")
     compile: bool = Field(
         False,
-        description="networks by torch.compile instead of our own kernels: minutes before the first step; it"
-        " needs a C++ compiler",
+        description="networks by torch.compile instead of our own kernels: once, minutes before the first"
+        " step; it needs a C++ compiler and Python's headers",
     )
 
     @field_validator("preset")

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from backend.heap import keep_freed
+from backend.heap import _SETTINGS, keep_freed
 
 FAULTS = """
 import resource, sys
@@ -30,6 +30,13 @@ def glibc() -> bool:
         return "glibc" in os.confstr("CS_GNU_LIBC_VERSION")  # type: ignore[operator]
     except (AttributeError, TypeError, ValueError, OSError):
         return False
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may have some; child processes inherit what there is."""
+    for name in _SETTINGS:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.mark.skipif(not glibc(), reason="only GNU's C library can be asked")

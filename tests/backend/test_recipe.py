@@ -12,6 +12,7 @@ from backend.radiance.dense_grid import DenseGrid
 from backend.radiance.hash_grid import HashGrid
 from backend.recipe import (
     Stage,
+    calls_from,
     encodes_tiny,
     kind_of_normals,
     make_background,
@@ -22,7 +23,7 @@ from backend.recipe import (
     stage_at,
     view_ranges,
 )
-from backend.settings import PRESETS
+from backend.settings import PRESETS, Numbers
 
 CPU = torch.device("cpu")
 PAPER = PRESETS["paper"].numbers
@@ -33,7 +34,25 @@ SMALL = PRESETS["standard"].small
 def test_the_paper_refines_from_half_way() -> None:
     assert stage_at(PAPER, 0) == stage_at(PAPER, 4999) == Stage(8, 64)
     assert stage_at(PAPER, 5000) == stage_at(PAPER, 9999) == Stage(4, 256)
-    assert stage_at(SMALL, SMALL.steps - 1) == Stage(4, SMALL.render_size)
+    assert stage_at(SMALL, 41) == Stage(4, 32)
+    assert stage_at(SMALL, 42) == stage_at(SMALL, 59) == Stage(4, 48)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "step", "expected"),
+    [
+        (PAPER, 0, [(8, False), (4, False)]),
+        (PAPER, 4999, [(8, False), (4, False)]),
+        (PAPER, 5000, [(4, False)]),
+        (PAPER, 10_000, []),
+        (replace(PAPER, tiny_encoder_until=0.7), 0, [(8, True), (4, True), (4, False)]),
+        (replace(SMALL, tiny_encoder_until=1.0), 0, [(4, True)]),
+    ],
+)
+def test_the_ways_networks_are_called_in(
+    numbers: Numbers, step: int, expected: list[tuple[int, bool]]
+) -> None:
+    assert calls_from(numbers, step) == expected
 
 
 def test_rates_warm_up_and_fall_to_a_tenth() -> None:

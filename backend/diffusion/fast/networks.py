@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +14,7 @@ from torch import nn
 
 from backend.diffusion.fast.fusing import fuse
 from backend.diffusion.lean.exchange import lean_unet, lean_vae
+from backend.diffusion.registry import cache_folder
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +30,30 @@ def fused(name: str, network: Any) -> Any:
 
 
 def compiled(name: str, network: Any) -> Any:
-    """The UNet, or an autoencoder's encoder, for torch.compile to work on at the first call of each shape."""
+    """The UNet, or an autoencoder's encoder, for torch.compile to work on at the first call of each shape.
+
+    What it makes is kept in the user's cache folder, unless TORCHINDUCTOR_CACHE_DIR names another.
+    """
+    _keep_to_ourselves()
     prepared = _prepared(name, network)
     # Only what is called as a module is compiled in place, and an autoencoder's `encode` is a method.
     (prepared if name == "unet" else prepared.encoder).compile(dynamic=False)
     return prepared
+
+
+def _keep_to_ourselves() -> None:
+    """By itself the compiler keeps machine code in a folder in /tmp that any user could have made before."""
+    import torch._inductor.config as inductor  # the whole compiler: not for networks that are only fused
+
+    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+        folder = cache_folder() / "mvdream-blender" / "compiled"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError:
+            folder = Path(tempfile.mkdtemp(prefix="mvdream-compiled-"))
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
+    # These go to /tmp whatever the variable says.
+    inductor.cpp_cache_precompile_headers = False
 
 
 def _prepared(name: str, network: Any) -> Any:

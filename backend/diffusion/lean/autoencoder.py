@@ -6,6 +6,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -52,7 +53,9 @@ class Autoencoder(nn.Module):
 
     def encode(self, pixels: Tensor) -> Encoded:
         """pixels: (B, 3, H, W) in -1..1."""
-        return Encoded(Posterior(self.quant_conv(self.encoder(pixels))))
+        # Compiled, if at all, for what is differentiated: a single picture is not worth a minute more.
+        encoder = self.encoder if torch.is_grad_enabled() else self.encoder.forward
+        return Encoded(Posterior(self.quant_conv(encoder(pixels))))
 
     def decode(self, latents: Tensor) -> Decoded:
         """latents: (B, C, h, w)."""

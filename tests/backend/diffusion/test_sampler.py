@@ -61,6 +61,13 @@ def test_ddim_steps_are_the_originals(
     assert relative_error(actual, expected) < 1e-6
 
 
+def test_contexts_of_different_lengths_would_be_shared_out_wrongly() -> None:
+    model = model_of(lambda latents, alpha: latents)
+    noise, camera = torch.zeros(12, *SHAPE[1:]), torch.zeros(12, 16)
+    with pytest.raises(ValueError, match=r"contexts of \(3, 1, 1\) and \(1, 1, 1\)"):
+        Sampler(1)(model, noise, torch.zeros(3, 1, 1), torch.zeros(1, 1, 1), camera)
+
+
 def test_one_pass_with_the_original_network_is_two_passes_by_hand(
     tiny: Callable[[str], MultiViewDiffusion],
     golden: Callable[[str], dict[str, Tensor]],

@@ -2,7 +2,9 @@
 """Networks left to torch.compile, which a tiny model waits for as a large one does."""
 
 import copy
+import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,9 @@ from backend.diffusion.lean.unet import UNet
 from backend.errors import UserError
 from tests.backend.diffusion.fast.test_fusing import inputs
 
+COMPILER = {"win32": "cl", "darwin": "clang++"}.get(sys.platform, "g++")
 needs_compiler = pytest.mark.skipif(
-    not any(map(shutil.which, ("g++", "clang++", "cl"))), reason="torch.compile needs a C++ compiler"
+    shutil.which(os.environ.get("CXX", COMPILER)) is None, reason="torch.compile needs a C++ compiler"
 )
 
 
@@ -63,15 +66,49 @@ def test_compiled_networks_give_the_same(tiny: Callable[..., Any], relative_erro
     assert relative_error(slopes[1], slopes[0]) < 1e-4
 
 
-def test_a_failing_compiler_is_a_sentence() -> None:
+def failing_backend(message: str) -> Callable[..., Any]:
     def backend(graph: Any, inputs: Any) -> Any:
-        raise RuntimeError("no compiler here\nand a long story")
+        raise RuntimeError(message)
 
+    return backend
+
+
+def test_a_failing_compiler_is_a_sentence() -> None:
+    backend = failing_backend("no compiler here\nand a long story")
     expected = pytest.raises(UserError, match=r"torch.compile does not work here \(.*no compiler here.*\)")
     with expected, compile_failures_explained():
+        torch.compile(lambda x: x + 1, backend=backend)(torch.ones(3))
+
+
+def test_of_a_long_story_the_compilers_own_complaint_is_told() -> None:
+    story = (
+        "C++ compile error\n\nOutput:\n/x/y.h:3:10: fatal error: Python.h: No such file\ncompilation ended."
+    )
+    backend = failing_backend(story)
+    expected = pytest.raises(UserError, match=r"\(/x/y.h:3:10: fatal error: Python.h: No such file\)")
+    with expected, compile_failures_explained():
+        torch.compile(lambda x: x + 1, backend=backend)(torch.ones(3))
+
+
+@pytest.mark.parametrize("message", ["CUDA out of memory", "an illegal memory access was encountered"])
+def test_what_the_compiler_only_hands_on_passes(message: str) -> None:
+    backend = failing_backend(message)
+    with pytest.raises(RuntimeError, match=message), compile_failures_explained():
         torch.compile(lambda x: x + 1, backend=backend)(torch.ones(3))
 
 
 def test_other_failures_pass() -> None:
     with pytest.raises(ZeroDivisionError), compile_failures_explained():
         1 / 0  # noqa: B018
+
+
+def test_what_is_compiled_lies_where_no_other_user_can_write(
+    tiny: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # put back afterwards
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    monkeypatch.setattr("backend.diffusion.fast.networks.cache_folder", lambda: tmp_path)
+    copy.deepcopy(tiny("v21")).accelerate(compiled=("unet",))
+    folder = Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
+    assert folder.is_relative_to(tmp_path)
+    assert os.name == "nt" or folder.stat().st_mode & 0o077 == 0
