@@ -93,3 +93,22 @@ def test_reading_by_slices_is_reading_the_volume(nodes: int) -> None:
     atol = 2 * 2 * nodes**2 * torch.finfo(torch.float32).eps
     torch.testing.assert_close(found[0][0], found[1][0], atol=max(atol, 1e-6), rtol=0)
     torch.testing.assert_close(found[0][1], found[1][1], atol=max(20 * atol, 1e-5), rtol=1e-4)
+
+
+def test_the_way_back_keeps_what_the_memory_plan_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """80 bytes a point by slices: two places of two numbers, and a share, a level. DENSE_BYTES holds them."""
+    monkeypatch.setattr("backend.radiance.dense_grid._has_vectors", lambda: True)
+    grid, count = DenseGrid(), 4096
+    own = {level.data_ptr() for level in grid.levels}
+    kept: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        features = grid(torch.rand(count, 3))
+    assert features.requires_grad
+    assert sum(kept.values()) / count == pytest.approx(80, abs=8)
