@@ -42,7 +42,7 @@ def plan(
     """The numbers to run a job with, and sentences on what was changed so that it fits into memory.
 
     folder, image_size: of the model; dtype: the networks' precision; compiled: whether torch.compile makes
-    them, of which is assumed that they keep what stock ones do. To be called before the model is loaded.
+    them, and they count as stock ones. To be called before the model is loaded.
 
     Raises UserError when the job does not fit even with the smallest numbers; it says what would.
     """

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from backend.errors import Cancelled, UserError
-from backend.pipeline import generate
+from backend.pipeline import _compiles, generate
 from backend.progress import Progress
 from backend.settings import GenerateSettings
 from tests.backend.pipeline.jobs import Run
@@ -52,6 +52,17 @@ def test_all_is_compiled_before_the_first_step(
     torch.compiler.reset()
     run(tmp_path, compile=True, start="views", steps=10, report=told, **changes)
     assert compiled == ["load"] * (4 if changes else 2)
+
+
+@pytest.mark.parametrize(("kernels", "compiles"), [("", True), ("off", False)])
+def test_without_kernels_on_a_gpu_nothing_makes_others(
+    kernels: str, compiles: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MVDREAM_KERNELS", kernels)
+    asked = GenerateSettings.from_values({"prompt": "a red mug", "compile": True})
+    assert _compiles(asked, torch.device("cuda")) == compiles
+    assert _compiles(asked, torch.device("cpu"))
+    assert not _compiles(GenerateSettings(prompt="a red mug"), torch.device("cpu"))
 
 
 def test_a_job_that_is_cancelled_while_it_compiles_ends_before_the_next_network_call(
