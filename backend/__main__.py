@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`python -m backend`."""
 
-import signal
 import sys
 
 if __name__ == "__main__":
@@ -13,5 +12,7 @@ if __name__ == "__main__":
         sys.stderr.write("Stopped.\n")
         code = 130
     # All is done and said: from here on Ctrl-C could only add a traceback of the interpreter's own end.
+    import signal
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(code)

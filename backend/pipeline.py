@@ -88,7 +88,7 @@ def generate(
         pace.leave_out("sample", "fit")
     resumed = distillation.resume(folder / CHECKPOINT, identity)
     if _compiles(settings, device):
-        pace("load", message="Compiling the networks: one to three minutes if it was not done before")
+        pace("load", message="Compiling the networks: minutes, if it was not done before")
         distillation.warm_up(cancelled)
     if resumed:
         log.info("Going on from step %d.", distillation.step_number)

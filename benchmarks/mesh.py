@@ -48,7 +48,7 @@ def main() -> int:
         with watch.measure("bake"):
             mesh = meshing.bake(mesh, field.colour, numbers.texture_size, places, device)
         watch.end_step()
-    found = {"faces": len(mesh.faces), **watch.medians(1 if arguments.repeats > 1 else 0)}
+    found = {"faces": len(mesh.faces), "ms": watch.medians(1 if arguments.repeats > 1 else 0)}
     log.info("%s", json.dumps(found, indent=1))
     finish(arguments, found)
     return 0

@@ -52,7 +52,7 @@ def comparison(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 def _change(name: str, old: float, new: float) -> str:
     percent = f" ({100 * (new / old - 1):+.1f} %)" if old else ""
-    return f"{name}: {new:.4g}, was {old:.4g}{percent}"
+    return f"{name}: {new:,.6g}, was {old:,.6g}{percent}"
 
 
 def _leaves(found: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, float | str]]:

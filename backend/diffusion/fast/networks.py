@@ -43,8 +43,6 @@ def compiled(name: str, network: Any) -> Any:
 
 def _keep_to_ourselves() -> None:
     """By itself the compiler keeps machine code in a folder in /tmp that any user could have made before."""
-    import torch._inductor.config as inductor  # the whole compiler: not for networks that are only fused
-
     if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
         folder = cache_folder() / "mvdream-blender" / "compiled"
         try:
@@ -52,6 +50,9 @@ def _keep_to_ourselves() -> None:
         except OSError:
             folder = Path(tempfile.mkdtemp(prefix="mvdream-compiled-"))
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
+    # Not before: it sets the variable itself. Nor for networks that are only fused: it is the whole compiler.
+    import torch._inductor.config as inductor
+
     # These go to /tmp whatever the variable says.
     inductor.cpp_cache_precompile_headers = False
 

@@ -59,6 +59,7 @@ def test_a_job_from_submission_to_its_files(server: Server) -> None:
         "preset": "standard",
         "device": "auto",
         "precision": "auto",
+        "compile": False,
     }
     done = server.until_status(job["id"], "done", "failed")
     assert (done["status"], done["progress"], done["error"], done["seconds_left"]) == (
