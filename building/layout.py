@@ -2,10 +2,10 @@
 """Where things are: in the checkout, and in the user's cache folder, which all checkouts share."""
 
 import os
-import sys
 import tomllib
 from pathlib import Path
 
+from backend.cache_folder import cache_folder as usual_cache_folder
 from building.errors import BuildError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,7 +43,7 @@ def cache_folder() -> Path:
     """
     chosen = os.environ.get(CACHE_VARIABLE)
     try:
-        folder = Path(chosen).expanduser().absolute() if chosen else _system_caches() / "mvdream-blender"
+        folder = Path(chosen).expanduser().absolute() if chosen else usual_cache_folder()
     except RuntimeError as error:
         raise BuildError(f"There is no home folder ({error}). Set {CACHE_VARIABLE} to a folder.") from None
     try:
@@ -54,14 +54,3 @@ def cache_folder() -> Path:
             f"Set {CACHE_VARIABLE} to a folder that can."
         ) from None
     return folder
-
-
-def _system_caches() -> Path:
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        return Path(local) if local else Path.home() / "AppData" / "Local"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    configured = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification says that a relative one is to be ignored.
-    return Path(configured) if os.path.isabs(configured) else Path.home() / ".cache"

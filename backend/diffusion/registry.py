@@ -6,11 +6,11 @@ from __future__ import annotations
 import logging
 import os
 import re
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backend.cache_folder import cache_folder
 from backend.diffusion.catalogue import KNOWN, KnownModel
 from backend.diffusion.config import CONFIG_FILE, ModelConfig, read_config
 from backend.diffusion.inspection import remedied, require_whole
@@ -96,7 +96,7 @@ def models_folder() -> Path:
                 f"{USER_MODELS_VARIABLE} is {chosen!r}, and there is no such user."
                 " Set it to a folder's full path."
             ) from None
-    return cache_folder() / "mvdream-blender" / "models"
+    return cache_folder() / "models"
 
 
 def is_name(name: str) -> bool:
@@ -201,15 +201,3 @@ def _refuse_missing(name: str) -> None:
 def _names() -> str:
     downloadable = [f"{model.name} (not downloaded)" for model in not_installed()]
     return ", ".join([*folders(), *downloadable]) or "none"
-
-
-def cache_folder() -> Path:
-    """The system's folder for what a program can make again."""
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        return Path(local) if local else Path.home() / "AppData" / "Local"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    # The XDG rule: a relative path is to be ignored.
-    chosen = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(chosen) if os.path.isabs(chosen) else Path.home() / ".cache"

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from backend.cache_folder import cache_folder
 from backend.diffusion.fast.fusing import fuse
 from backend.diffusion.lean.exchange import lean_unet, lean_vae
-from backend.diffusion.registry import cache_folder
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def compiled(name: str, network: Any) -> Any:
 def _keep_to_ourselves() -> None:
     """By itself the compiler keeps machine code in a folder in /tmp that any user could have made before."""
     if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
-        folder = cache_folder() / "mvdream-blender" / "compiled"
+        folder = cache_folder() / "compiled"
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError:

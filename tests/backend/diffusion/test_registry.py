@@ -121,7 +121,7 @@ def test_where_models_live(platform, variables, expected, monkeypatch) -> None:
         monkeypatch.delenv(name, raising=False)
     for name, value in {"HOME": "/home/ann", "USERPROFILE": "/home/ann", **variables}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(registry.sys, "platform", platform)
+    monkeypatch.setattr("sys.platform", platform)
     assert registry.models_folder() == Path(expected)
 
 
