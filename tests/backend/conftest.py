@@ -53,3 +53,12 @@ def relative_error() -> Callable[[Tensor, Tensor], float]:
         return float((actual.double() - expected.double()).norm() / expected.double().norm())
 
     return error
+
+
+@pytest.fixture
+def fresh_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's, with nothing that another run has compiled, and apart from the user's own folder."""
+    import torch
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
+    torch.compiler.reset()

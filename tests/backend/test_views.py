@@ -15,42 +15,21 @@ from PIL import Image
 
 from backend.cli import main
 from backend.diffusion import MultiViewDiffusion, storage
-from backend.diffusion.config import ModelConfig
-from backend.diffusion.storage import save
 from backend.errors import Cancelled, UserError
 from backend.progress import Progress
-from backend.training.architecture import (
-    AutoencoderShape,
-    DenoiserShape,
-    build_autoencoder,
-    build_text_encoder,
-    build_tokenizer,
-    build_unet,
-)
 from backend.view_pictures import BACKGROUND, ViewSet, sheet
 from backend.views import PICTURE, SETTINGS, ViewsResult, sample_views
 from backend.views_settings import ViewsSettings
+from tests.backend.word_model import SIZE, save_word_model
 
-SIZE, STEPS = 16, 3
+STEPS = 3
 Run = Callable[..., ViewsResult]
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a model for pictures of 16 x 16 pixels that knows five words."""
-    torch.manual_seed(5)
-    shape = DenoiserShape((16, 32), layers=1, context=16, head_width=8, groups=4, text_layers=1)
-    autoencoder = AutoencoderShape(SIZE, (8, 8, 16), latent_channels=2, groups=4)
-    text = build_text_encoder(shape, build_tokenizer(["a red mug", "blue box"], 8))
-    made = MultiViewDiffusion(
-        ModelConfig(name="tiny", image_size=SIZE),
-        build_unet(shape, 2, 4),
-        build_autoencoder(autoencoder),
-        text,
-    )
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save(made, folder)
-    return folder
+    return save_word_model(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture

@@ -5,41 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from backend.diffusion import MultiViewDiffusion
-from backend.diffusion.config import ModelConfig
-from backend.diffusion.storage import save
 from backend.pipeline import Result, generate
 from backend.progress import Progress
 from backend.settings import GenerateSettings
-from backend.training.architecture import (
-    AutoencoderShape,
-    DenoiserShape,
-    build_autoencoder,
-    build_text_encoder,
-    build_tokenizer,
-    build_unet,
-)
 from tests.backend.pipeline.jobs import STEPS, Run
+from tests.backend.word_model import save_word_model
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a model for pictures of 16 x 16 pixels that knows five words."""
-    torch.manual_seed(5)
-    shape = DenoiserShape((16, 32), layers=1, context=16, head_width=8, groups=4, text_layers=1)
-    autoencoder = AutoencoderShape(16, (8, 8, 16), latent_channels=2, groups=4)
-    text = build_text_encoder(shape, build_tokenizer(["a red mug", "blue box"], 8))
-    made = MultiViewDiffusion(
-        ModelConfig(name="tiny", image_size=16),
-        build_unet(shape, 2, 4),
-        build_autoencoder(autoencoder),
-        text,
-    )
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save(made, folder)
-    return folder
+    return save_word_model(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")

@@ -13,16 +13,16 @@ from backend.progress import Progress
 from backend.settings import GenerateSettings
 from tests.backend.pipeline.jobs import Run
 
+pytestmark = pytest.mark.usefixtures("fresh_compiler")
+
 
 def test_without_a_compiler_nothing_long_begins(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch._inductor.config as inductor
 
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
     monkeypatch.setenv("CXX", str(tmp_path / "none"))  # what Windows asks for
     monkeypatch.setattr(inductor.cpp, "cxx", (None, str(tmp_path / "none")))
-    torch.compiler.reset()
     told: list[Any] = []
     asked = {"prompt": "a red mug", "model": str(model), "device": "cpu", "compile": True, "steps": 10}
     with pytest.raises(UserError, match=r"does not work here \(.*ompiler.*compile must be left out"):
@@ -49,7 +49,6 @@ def test_all_is_compiled_before_the_first_step(
 
     plain = torch.nn.Module.compile
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **how: plain(self, backend=counting, **how))
-    torch.compiler.reset()
     run(tmp_path, compile=True, start="views", steps=10, report=told, **changes)
     assert compiled == ["load"] * (4 if changes else 2)
 

@@ -26,18 +26,12 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def fresh_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing that another run has compiled."""
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
-    torch.compiler.reset()
-
-
 def is_compiled(module: Any) -> bool:
     assert isinstance(module, nn.Module)
     return module._compiled_call_impl is not None
 
 
+@pytest.mark.usefixtures("fresh_compiler")
 def test_only_what_is_named_is_compiled(tiny: Callable[..., Any]) -> None:
     """Nothing is compiled before it is called, so this needs no compiler."""
     one, both = (
