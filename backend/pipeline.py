@@ -137,10 +137,11 @@ def _start(
     config = found.config
     asked = found.recipe(settings, device.type)
     dtype = pick_dtype(device, config.image_size, settings.precision)
-    fit = plan(folder, config.image_size, asked, device, dtype, _compiles(settings, device))
+    compiles = _compiles(settings, device)
+    fit = plan(folder, config.image_size, asked, device, dtype, compiles)
     encoding = fit.numbers.encoding_on(device.type)
     notes = *fit.sentences, *_slow(device.type, encoding, settings.precision)
-    if settings.compile and not _compiles(settings, device):
+    if settings.compile and not compiles:
         notes += (f"The networks are not compiled: {VARIABLE} is off.",)
     for sentence in notes:
         log.warning("%s", sentence)
@@ -154,7 +155,7 @@ def _start(
     negative = config.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
     context, negative_context = model.encode_prompts([settings.prompt, negative]).split(1)
     model.drop_text_encoder()
-    model.accelerate(compiled=_compiled(fit.numbers) if _compiles(settings, device) else ())
+    model.accelerate(compiled=_compiled(fit.numbers) if compiles else ())
     distillation = Distillation(model, context, negative_context, fit.numbers, settings.seed)
     return distillation, _identity(settings, folder, settings.resolve(config.image_size)), notes
 
