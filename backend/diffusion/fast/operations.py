@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backend.diffusion.fast import processor_norm
 from backend.diffusion.fast.sums import sums_of, with_sums
 from backend.diffusion.fast.trial import triton_serves
 
@@ -147,6 +148,8 @@ def fork_norm(
         x = dense(x)
         given = module.num_groups, module.weight, module.bias, module.eps, act
         return _Norm.apply(x, sums_of(x), bias, *given)
+    if processor_norm.suits(x, module.num_groups) and not _wants_gradient(x):
+        return processor_norm.normalize(x, module, act, bias), x
     moved = x if bias is None else x + bias[:, :, None, None]
     y = F.group_norm(moved, module.num_groups, module.weight, module.bias, module.eps)
     return (F.silu(y) if act else y), x
