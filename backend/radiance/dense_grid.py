@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backend.radiance import dense_grid_slices
 from backend.radiance.encodings import Encoding
 
 MAX_SPLITS = 4
@@ -52,50 +53,20 @@ class DenseGrid(Encoding):
         # ATen spreads grid_sample over the batch only: cut the points into a batch of equal parts that all
         # read the same grid.
         splits = min(MAX_SPLITS, torch.get_num_threads()) if on_cpu and count >= 1024 else 1
+        if on_cpu and not x.requires_grad and dense_grid_slices.pays():
+            return dense_grid_slices.read(x, tuple(self.levels), splits)
         padding = -count % splits
         points = (F.pad(x, (0, 0, 0, padding)) if padding else x).view(splits, -1, 3)
-        if on_cpu and not x.requires_grad and _has_vectors():
-            parts = [_by_slices(level, points) for level in self.levels]
-        else:
-            grid = (points * 2 - 1)[:, None, None]
-            parts = [_by_volume(level, grid) for level in self.levels]
-        features = torch.cat(parts, 1)
+        grid = (points * 2 - 1)[:, None, None]
+        features = torch.cat([_by_volume(level, grid) for level in self.levels], 1)
         features = features.transpose(1, 2).reshape(-1, self.output_dim)
         return features[:count] if padding else features
-
-
-@functools.cache
-def _has_vectors() -> bool:
-    """Whether ATen's two-dimensional grid_sample is quicker here: with AVX2 it is, without any it is not."""
-    return torch.backends.cpu.get_cpu_capability().startswith("AVX")
 
 
 def _by_volume(level: Tensor, grid: Tensor) -> Tensor:
     """Features (S, F, N) of places (S, 1, 1, N, 3) in -1..1, differentiable in both."""
     volumes = level.expand(len(grid), -1, -1, -1, -1)
     return F.grid_sample(volumes, grid, padding_mode="border", align_corners=True)[:, :, 0, 0]
-
-
-def _by_slices(level: Tensor, points: Tensor) -> Tensor:
-    """The same of points (S, N, 3) in 0..1, differentiable in the level alone; with AVX2 in half the time.
-
-    ATen's three-dimensional grid_sample uses no vector instructions, the two-dimensional one does. So a point
-    is read in the slice below it and in the one above, which lie in one tall picture of all slices. The price
-    is in its rows: where float32 counts D^2 of them, a place is exact to 2.4e-4 of a cell for D = 64, and at
-    the edge y = 1 such a share may come from the next slice's first row.
-    """
-    _, features, nodes, _, _ = level.shape
-    place = points.clamp(0, 1)
-    below = (place[..., 2] * (nodes - 1)).floor_().clamp_max_(nodes - 2)
-    above_share = place[..., 2] * (nodes - 1) - below
-    scale = 2 / (nodes * nodes - 1)
-    row = (below * nodes + place[..., 1] * (nodes - 1)) * scale - 1
-    column = place[..., 0] * 2 - 1
-    rows = torch.stack((row, row + nodes * scale), 1)
-    grid = torch.stack((column[:, None].expand_as(rows), rows), -1)
-    picture = level.view(1, features, nodes * nodes, nodes).expand(len(points), -1, -1, -1)
-    both = F.grid_sample(picture, grid, padding_mode="border", align_corners=True)
-    return torch.lerp(both[:, :, 0], both[:, :, 1], above_share[:, None])
 
 
 @functools.cache

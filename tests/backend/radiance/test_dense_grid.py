@@ -100,7 +100,7 @@ def test_reading_by_slices_is_reading_the_volume(nodes: int) -> None:
 
 def test_the_way_back_keeps_what_the_memory_plan_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """80 bytes a point by slices: two places of two numbers, and a share, a level. DENSE_BYTES holds them."""
-    monkeypatch.setattr("backend.radiance.dense_grid._has_vectors", lambda: True)
+    monkeypatch.setattr("backend.radiance.dense_grid_slices.pays", lambda: True)
     grid, count = DenseGrid(), 4096
     own = {level.data_ptr() for level in grid.levels}
     kept: dict[int, int] = {}
