@@ -6,14 +6,15 @@ the user.
 Nothing heavy is imported here or by a command module: those import what they need in their `run`.
 """
 
-import argparse
 import importlib
 import logging
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 
 from backend import __version__
-from backend.commands.quoting import parse_quoted
+from backend.commands.parser import Parser
 from backend.errors import Cancelled, UserError
 from backend.gpu_memory import keep_little
 from backend.threads import share_cores
@@ -29,7 +30,7 @@ log = logging.getLogger("backend")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `argv` (without the program's name; None: the process's own) and returns the exit code."""
-    arguments = parse_quoted(build_parser(), argv)
+    arguments = build_parser().parse_quoted(argv)
     share_cores()
     keep_little()
     logging.basicConfig(
@@ -59,9 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_FAULT
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The parser with all subcommands; every subcommand sets `run` in the parsed arguments."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m backend", description="Text to textured mesh through multi-view score distillation."
     )
     parser.add_argument("--version", action="version", version=f"mvdream-blender backend {__version__}")
@@ -82,5 +83,10 @@ def _quiet_others() -> None:
 
 
 def _complain(message: str, code: int) -> int:
-    sys.stderr.write(f"{' '.join(message.split())}\n")
+    """One line; for a person at a terminal as many as it takes."""
+    text = " ".join(message.split())
+    if sys.stderr.isatty():
+        width = max(shutil.get_terminal_size().columns, 40)
+        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+    sys.stderr.write(f"{text}\n")
     return code

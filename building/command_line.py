@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from backend.commands.quoting import parse_quoted
+from backend.commands.parser import Parser
 from building import children, faults
 from building.console import say
 from building.environments import ALL, BACKEND, BLENDERS, DEFAULT_BLENDER, Environment
 from building.errors import BuildError
 
 if TYPE_CHECKING:
-    Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+    Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 EXIT_FAILED = 1
 EXIT_USER = 2
@@ -53,9 +53,7 @@ def main(argv: Sequence[str]) -> int:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The parsed command line; every command sets `run`."""
-    parser = argparse.ArgumentParser(
-        prog="build.py", description="Makes, shows, tests and packs MVDream for Blender."
-    )
+    parser = Parser(prog="build.py", description="Makes, shows, tests and packs MVDream for Blender.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_env(commands)
     _add_demo(commands)
@@ -63,7 +61,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_zip(commands)
     _add_python(commands)
     own, handed_on = split(list(argv))
-    arguments = parse_quoted(parser, own)
+    arguments = parser.parse_quoted(own)
     arguments.handed_on = handed_on
     return arguments
 

@@ -99,8 +99,10 @@ def _generate(settings: "GenerateSettings", job: Path, out: Path) -> int:
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise  # a fault of the program: its traceback is wanted
         raise UserError(explain_exception(error, job, "generate")) from error
-    for name in (PREVIEW, SETTINGS):
-        (job / name).unlink(missing_ok=True)
+    finally:
+        if not (job / CHECKPOINT).is_file():  # nothing to go on from, so nothing to leave behind
+            for name in (PREVIEW, SETTINGS):
+                (job / name).unlink(missing_ok=True)
     seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in result.seconds.items() if value >= 0.05)
     bar.say(f"{out}: {result.faces} faces. Seconds: {seconds}.")
     return 0

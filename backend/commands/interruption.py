@@ -1,40 +1,72 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ctrl-C as a question that long work asks now and then, so that it can end with everything kept."""
+"""Ctrl-C, and being told to end, as a question that long work asks: so it ends with everything kept."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 
 class Interruption:
-    """While it is entered: the first Ctrl-C is remembered (calling this gives True), the second ends at once.
+    """While it is entered: the first signal is remembered (calling this gives True), the second ends at once.
 
-    Where signals can't be taken, outside the main thread, Ctrl-C stays what it was.
+    Signals: Ctrl-C, a service manager's or `kill`'s, a terminal's that is closed. What was ignored before
+    (`nohup`) stays so. Where signals can't be taken, outside the main thread, they stay what they were.
     """
 
     def __init__(self) -> None:
         self._asked = False
-        self._before: Any = None
+        self._before: dict[int, Any] = {}
 
     def __call__(self) -> bool:
         return self._asked
 
     def __enter__(self) -> Self:
-        try:
-            self._before = signal.signal(signal.SIGINT, self._remember)
-        except ValueError:
-            self._before = None
+        self._before = _take((signal.SIGINT, *_told_to_end()), self._remember)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        _give_back(self._before)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         if self._asked:
             raise KeyboardInterrupt
         self._asked = True
+
+
+@contextmanager
+def being_told_to_end_is_ctrl_c() -> Iterator[None]:
+    """While it is entered, KeyboardInterrupt is raised for the other signals of `Interruption`, too."""
+    before = _take(_told_to_end(), signal.default_int_handler)
+    try:
+        yield
+    finally:
+        _give_back(before)
+
+
+def _told_to_end() -> tuple[int, ...]:
+    names = ("SIGTERM", "SIGHUP", "SIGBREAK")
+    return tuple(getattr(signal, name) for name in names if hasattr(signal, name))
+
+
+def _take(numbers: tuple[int, ...], handler: Any) -> dict[int, Any]:
+    """Sets the handler of those that are not ignored; what they had before."""
+    before: dict[int, Any] = {}
+    for number in numbers:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            continue
+        try:
+            before[number] = signal.signal(number, handler)
+        except ValueError:  # not in the main thread
+            break
+    return before
+
+
+def _give_back(before: dict[int, Any]) -> None:
+    for number, handler in before.items():
+        signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -60,7 +60,10 @@ def run(arguments: argparse.Namespace) -> int:
         "tiny-encoder": _tiny_encoder,
         "sample": _sample,
     }
-    actions[arguments.action](arguments)
+    from backend.commands.interruption import being_told_to_end_is_ctrl_c
+
+    with being_told_to_end_is_ctrl_c():
+        actions[arguments.action](arguments)
     return 0
 
 

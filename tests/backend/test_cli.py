@@ -87,17 +87,43 @@ def test_unknown_command_and_none_at_all_are_usage_errors(capsys: pytest.Capture
     [
         (
             ["generate", "a", "red", "mug", "-o", "x.glb"],
-            'unrecognized arguments: red mug. Put the prompt in quotes: "a red mug"\n',
+            'backend: unrecognized arguments: red mug. Put the prompt in quotes: "a red mug".',
         ),
-        (["generate", "a red mug", "-o", "x.glb", "--hue", "3"], "unrecognized arguments: --hue 3\n"),
-        (["doctor", "please"], "unrecognized arguments: please\n"),
+        (["generate", "a red mug", "-o", "x.glb", "--hue", "3"], "unrecognized arguments: --hue 3."),
+        (["generate", "a red mug", "-o", "x.glb", "--step", "3"], "unrecognized arguments: --step 3."),
+        (["doctor", "please"], "unrecognized arguments: please."),
+        (["generate", "a red mug", "-o", "x.glb", "--steps", "many"], "--steps: invalid int value: 'many'."),
+        (["generate", "a red mug"], "required: -o/--out. `python -m backend generate --help` tells more."),
+        (
+            ["generate", "a", "red mug -o x.glb"],
+            "required: -o/--out. Is a quotation mark missing in 'red mug -o x.glb'?",
+        ),
     ],
 )
-def test_what_is_too_much_is_named(capsys: pytest.CaptureFixture, argv: list[str], said: str) -> None:
+def test_a_wrong_argument_is_answered_in_a_line(
+    capsys: pytest.CaptureFixture[str], argv: list[str], said: str
+) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(argv)
     assert caught.value.code == 2
-    assert capsys.readouterr().err.endswith(said)
+    answer = capsys.readouterr().err
+    assert said in answer
+    assert answer.endswith("--help` tells more.\n")
+    assert answer.count("\n") == 1
+
+
+def test_a_long_line_is_broken_for_a_terminal_alone(
+    command: Callable, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command(_raise(UserError("It knows: " + " ".join(["well-known"] * 20))))
+    monkeypatch.setenv("COLUMNS", "50")
+    cli.main(["work"])
+    assert capsys.readouterr().err.count("\n") == 1
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    cli.main(["work"])
+    lines = capsys.readouterr().err.splitlines()
+    assert 4 < len(lines) < 9
+    assert all(len(line) <= 50 and not line.endswith("-") for line in lines)
 
 
 def test_help_names_every_command_and_imports_nothing_heavy() -> None:

@@ -44,8 +44,9 @@ class TestCommandLine:
         with pytest.raises(SystemExit) as end:
             command_line.parse(["demo", "a", "red", "mug"])
         assert end.value.code == 2
-        assert capsys.readouterr().err.endswith(
-            'unrecognized arguments: red mug. Put the prompt in quotes: "a red mug"\n'
+        assert (
+            'build.py: unrecognized arguments: red mug. Put the prompt in quotes: "a red mug".'
+            in capsys.readouterr().err
         )
 
     def test_pytest_gets_what_stands_behind_the_dashes(self):

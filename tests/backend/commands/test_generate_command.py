@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`generate` from the command line: what is refused, what is kept, two at once."""
 
+import errno
 import os
 import re
 import signal
@@ -71,9 +72,34 @@ def test_two_with_the_same_output_do_not_disturb_each_other(
     other.release()
 
 
+def test_a_job_that_fails_with_nothing_to_go_on_from_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from backend import pipeline
+
+    command = ["generate", "a red mug", "-o", str(tmp_path / "x.glb")]
+    job = tmp_path / "x.glb.job"
+
+    def fail(settings: object, folder: Path, **_: object) -> None:
+        (folder / pipeline.SETTINGS).write_text("{}")
+        (folder / pipeline.PREVIEW).write_bytes(b"")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+    monkeypatch.setattr(pipeline, "generate", fail)
+    assert main(command) == 2
+    assert list(tmp_path.iterdir()) == []
+    job.mkdir()
+    (job / pipeline.CHECKPOINT).write_bytes(b"")
+    assert main(command) == 2
+    assert sorted(path.name for path in job.iterdir()) == sorted(
+        (pipeline.CHECKPOINT, pipeline.SETTINGS, pipeline.PREVIEW)
+    )
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="a signal of POSIX")
-def test_ctrl_c_keeps_the_step_it_came_in_and_the_same_command_goes_on(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_keeps_the_step_it_came_in_and_the_same_command_goes_on(tmp_path: Path, name: str) -> None:
     command = [sys.executable, "-m", "backend", "generate", "a red mug", "-o", str(tmp_path / "x.glb")]
     command += ["--steps", "30", "--checkpoint-every", "1000", "--texture-size", "64"]
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
@@ -84,7 +110,7 @@ def test_ctrl_c_keeps_the_step_it_came_in_and_the_same_command_goes_on(tmp_path:
         while not re.search(r"Shaping the object [1-9]", seen):
             assert time.monotonic() < limit, seen
             seen += first.stderr.readline()
-        first.send_signal(signal.SIGINT)
+        first.send_signal(getattr(signal, name))
         said = first.communicate(timeout=300)[1]
     assert first.returncode == 130
     assert "The same command goes on from here" in said

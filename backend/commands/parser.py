@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An argparse that answers a mistake in a sentence. No other import: `building` uses it, too."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """Options have to be written out, and a mistake is not answered by the list of all options.
+
+    That list is dozens of lines here, and its end, the mistake, is what would be read last. Subcommands have
+    parsers of this class, too.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **{"allow_abbrev": False, **options})
+        self._given: list[str] = []
+
+    def error(self, message: str) -> NoReturn:
+        """Says it on standard error, and ends with exit code 2."""
+        whole = [word for word in self._given if " -" in word] if "required" in message else []
+        hint = f". Is a quotation mark missing in {whole[0]!r}?" if whole else "."
+        self.exit(2, f"{self.prog}: {message.rstrip('.')}{hint} `{self.prog} --help` tells more.\n")
+
+    def parse_quoted(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
+        """As `parse_args`; where the quotes around a prompt are missing or wrong, that is told."""
+        arguments, rest = self.parse_known_args(argv)
+        if rest:
+            words = hasattr(arguments, "prompt") and not any(word.startswith("-") for word in rest)
+            hint = f'. Put the prompt in quotes: "{" ".join([arguments.prompt, *rest])}"' if words else ""
+            self.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
+        return arguments
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """As argparse's; what was given is remembered for `error`."""
+        self._given = list(args or ())
+        return super().parse_known_args(args, namespace)
