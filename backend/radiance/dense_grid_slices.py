@@ -32,7 +32,7 @@ def read(x: Tensor, levels: Sequence[Tensor], splits: int) -> Tensor:
 
     splits: equal parts of a batch in which ATen reads, a thread each.
     """
-    features: Tensor = _Read.apply(x, splits, *levels)
+    features: Tensor = _Read.apply(x, splits, torch.is_grad_enabled(), *levels)
     return features
 
 
@@ -40,10 +40,9 @@ class _Read(torch.autograd.Function):
     """By hand, since autograd would fill and add whole arrays for each half that was taken of one."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, splits: int, *levels: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, splits: int, keep: bool, *levels: Tensor) -> Tensor:
         count = x.shape[0]
         padding = -count % splits
-        # Coordinates side by side, not points, so that a vector holds many of one.
         points = F.pad(x.t(), (0, padding)).clamp_(0, 1).view(3, splits, -1)
         features = x.new_empty(len(levels), levels[0].shape[1], *points.shape[1:])
         found: list[Tensor] = []
@@ -51,7 +50,8 @@ class _Read(torch.autograd.Function):
             grid, above = _places(points, level.shape[2])
             both = F.grid_sample(_picture(level, splits), grid, padding_mode="border", align_corners=True)
             torch.lerp(both[:, :, 0], both[:, :, 1], above[:, None], out=out.transpose(0, 1))
-            found += grid, above
+            if keep:
+                found += grid, above
         ctx.save_for_backward(*levels, *found)
         ctx.padding = padding
         return features.view(-1, count + padding)[:, :count].t()
@@ -59,14 +59,14 @@ class _Read(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        needed = ctx.needs_input_grad[2:]
+        needed = ctx.needs_input_grad[3:]
         levels, found = ctx.saved_tensors[: len(needed)], ctx.saved_tensors[len(needed) :]
         parts = F.pad(gradients[0].t(), (0, ctx.padding)).chunk(len(levels))
         results: list[Tensor | None] = []
         for number, (level, part) in enumerate(zip(levels, parts, strict=True)):
             grid, above = found[2 * number : 2 * number + 2]
             results.append(_pull(level, part, grid, above) if needed[number] else None)
-        return None, None, *results
+        return None, None, None, *results
 
 
 def _places(points: Tensor, nodes: int) -> tuple[Tensor, Tensor]:

@@ -148,7 +148,7 @@ def fork_norm(
         x = dense(x)
         given = module.num_groups, module.weight, module.bias, module.eps, act
         return _Norm.apply(x, sums_of(x), bias, *given)
-    if processor_norm.suits(x, module.num_groups) and not _wants_gradient(x):
+    if processor_norm.suits(x, module) and not _wants_gradient(x):
         return processor_norm.normalize(x, module, act, bias), x
     moved = x if bias is None else x + bias[:, :, None, None]
     y = F.group_norm(moved, module.num_groups, module.weight, module.bias, module.eps)

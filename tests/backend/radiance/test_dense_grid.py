@@ -4,6 +4,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from backend.radiance import dense_grid_slices
 from backend.radiance.dense_grid import DenseGrid
 
 
@@ -80,18 +81,21 @@ def test_impossible_shapes_are_refused() -> None:
 
 
 @pytest.mark.parametrize("nodes", [2, 5, 64])
-def test_reading_by_slices_is_reading_the_volume(nodes: int) -> None:
+def test_reading_by_slices_is_reading_the_volume(nodes: int, threads: int) -> None:
     """Two ways to the same features and the same gradient; which is taken depends on the points."""
     generator = torch.Generator().manual_seed(2)
     grid = DenseGrid((nodes,), init_scale=1.0, generator=generator)
     inner = torch.rand(1200, 3, generator=generator) * 1.2 - 0.1  # some of them outside
     corners = torch.cartesian_prod(*[torch.tensor([0.0, 0.5, 1.0])] * 3)
     x = torch.cat((inner, corners))
+    assert len(x) % 2 == 1  # or two parts would need no padding
+    before = x.clone()
     upstream = torch.randn(len(x), 4, generator=generator)
     found = []
     for points in (x, x.clone().requires_grad_()):
         features = grid(points)
         found.append((features.detach(), *torch.autograd.grad((features * upstream).sum(), grid.levels[0])))
+    assert torch.equal(x, before)
     # As many cells as a place is inexact by, at most, and between neighbours a feature changes by 2 at most.
     atol = 2 * 2 * nodes**2 * torch.finfo(torch.float32).eps
     torch.testing.assert_close(found[0][0], found[1][0], atol=max(atol, 1e-6), rtol=0)
@@ -115,3 +119,22 @@ def test_the_way_back_keeps_what_the_memory_plan_counts(monkeypatch: pytest.Monk
         features = grid(torch.rand(count, 3))
     assert features.requires_grad
     assert sum(kept.values()) / count == pytest.approx(80, abs=8)
+
+
+@pytest.mark.parametrize("splits", [1, 2, 3])
+def test_the_gradient_by_hand_is_the_gradient(splits: int) -> None:
+    generator = torch.Generator().manual_seed(3)
+    levels = [
+        torch.randn(1, 2, n, n, n, generator=generator, dtype=torch.double, requires_grad=True)
+        for n in (2, 3)
+    ]
+    x = torch.rand(7, 3, generator=generator, dtype=torch.double)
+    assert torch.autograd.gradcheck(lambda *given: dense_grid_slices.read(x, given, splits), levels)
+
+
+def test_a_level_that_is_not_trained_gets_no_gradient() -> None:
+    grid = DenseGrid((3, 4))
+    grid.levels[1].requires_grad_(False)
+    dense_grid_slices.read(torch.rand(9, 3), tuple(grid.levels), 2).sum().backward()
+    assert grid.levels[0].grad is not None
+    assert grid.levels[1].grad is None
