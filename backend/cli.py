@@ -6,6 +6,7 @@ the user.
 Nothing heavy is imported here or by a command module: those import what they need in their `run`.
 """
 
+import contextlib
 import importlib
 import logging
 import shutil
@@ -88,5 +89,6 @@ def _complain(message: str, code: int) -> int:
     if sys.stderr.isatty():
         width = max(shutil.get_terminal_size().columns, 40)
         text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
-    sys.stderr.write(f"{text}\n")
+    with contextlib.suppress(OSError):  # the terminal may be closed
+        sys.stderr.write(f"{text}\n")
     return code

@@ -2,6 +2,7 @@
 """`python -m backend generate PROMPT -o mesh.glb`: makes one object."""
 
 import argparse
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,7 +92,6 @@ def _generate(settings: "GenerateSettings", job: Path, out: Path) -> int:
     try:
         with ProgressBar() as bar, Interruption() as asked:
             result = generate(settings, job, report=bar, cancelled=asked)
-        os.replace(result.mesh, out)
     except Cancelled:
         kept = (job / CHECKPOINT).is_file()
         raise Cancelled("Stopped. The same command goes on from here." if kept else "Stopped.") from None
@@ -100,9 +100,29 @@ def _generate(settings: "GenerateSettings", job: Path, out: Path) -> int:
             raise  # a fault of the program: its traceback is wanted
         raise UserError(explain_exception(error, job, "generate")) from error
     finally:
-        if not (job / CHECKPOINT).is_file():  # nothing to go on from, so nothing to leave behind
-            for name in (PREVIEW, SETTINGS):
-                (job / name).unlink(missing_ok=True)
+        _tidy(job)
+    try:
+        os.replace(result.mesh, out)
+    except OSError as error:
+        raise UserError(
+            f"The mesh is finished, but {out} can't be written ({error.strerror}). It lies in {result.mesh}."
+        ) from error
+    _remove(job, PREVIEW, SETTINGS)
     seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in result.seconds.items() if value >= 0.05)
     bar.say(f"{out}: {result.faces} faces. Seconds: {seconds}.")
     return 0
+
+
+def _tidy(job: Path) -> None:
+    """Removes what only a job to go on with has use for, where there is none, of this object or another."""
+    from backend.pipeline import CHECKPOINT, MESH, PREVIEW, SETTINGS
+
+    if not any(job.glob(f"{Path(CHECKPOINT).stem}*{Path(CHECKPOINT).suffix}")):
+        halves = [f"{name}.part" for name in (CHECKPOINT, MESH, PREVIEW, SETTINGS)]
+        _remove(job, PREVIEW, SETTINGS, *halves)
+
+
+def _remove(job: Path, *names: str) -> None:
+    with contextlib.suppress(OSError):  # somebody looks at it; what the job came to is more important
+        for name in names:
+            (job / name).unlink(missing_ok=True)

@@ -2,8 +2,12 @@
 """An argparse that answers a mistake in a sentence. No other import: `building` uses it, too."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
+
+_OPTION = re.compile(r" --?[A-Za-z]")
+_ASKED = "asked_parser"
 
 
 class Parser(argparse.ArgumentParser):
@@ -19,17 +23,19 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Says it on standard error, and ends with exit code 2."""
-        whole = [word for word in self._given if " -" in word] if "required" in message else []
-        hint = f". Is a quotation mark missing in {whole[0]!r}?" if whole else "."
-        self.exit(2, f"{self.prog}: {message.rstrip('.')}{hint} `{self.prog} --help` tells more.\n")
+        whole = [word for word in self._given if _OPTION.search(word)] if "required" in message else []
+        hint = f" Is a quotation mark missing in {whole[0]!r}?" if whole else ""
+        stop = "" if message.endswith(".") else "."
+        self.exit(2, f"{self.prog}: {message}{stop}{hint} `{self.prog} --help` tells more.\n")
 
     def parse_quoted(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
         """As `parse_args`; where the quotes around a prompt are missing or wrong, that is told."""
         arguments, rest = self.parse_known_args(argv)
+        asked: Parser = vars(arguments).pop(_ASKED)
         if rest:
             words = hasattr(arguments, "prompt") and not any(word.startswith("-") for word in rest)
             hint = f'. Put the prompt in quotes: "{" ".join([arguments.prompt, *rest])}"' if words else ""
-            self.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
+            asked.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
         return arguments
 
     def parse_known_args(  # type: ignore[override]
@@ -37,4 +43,7 @@ class Parser(argparse.ArgumentParser):
     ) -> tuple[argparse.Namespace, list[str]]:
         """As argparse's; what was given is remembered for `error`."""
         self._given = list(args or ())
-        return super().parse_known_args(args, namespace)
+        found, rest = super().parse_known_args(args, namespace)
+        if not hasattr(found, _ASKED):  # a subcommand's parser is done first
+            setattr(found, _ASKED, self)
+        return found, rest

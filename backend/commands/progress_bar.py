@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A progress bar with the time left, for people at a terminal."""
 
+import contextlib
 import logging
 import re
 import sys
@@ -44,7 +45,7 @@ class ProgressBar:
         for handler in self._handlers:
             handler.setStream(self.stream)
         if self._shown:
-            self.stream.write("\n")
+            self._write("\n")
             self._shown = ""
 
     def __call__(self, progress: Progress) -> None:
@@ -53,13 +54,12 @@ class ProgressBar:
             now = time.monotonic()
             if now - self._drawn >= INTERVAL or progress.fraction >= 1:
                 self._drawn, self._shown = now, text
-                self.stream.write(CLEAR + text)
+                self._write(CLEAR + text)
         else:
             key = (progress.stage, re.split(r"\d", progress.message)[0], int(progress.fraction * 10))
             if key != self._told:
                 self._told = key
-                self.stream.write(text + "\n")
-        self.stream.flush()
+                self._write(text + "\n")
 
     def say(self, text: str) -> None:
         """A line of its own."""
@@ -67,8 +67,13 @@ class ProgressBar:
 
     def above(self, lines: str) -> None:
         """Whole lines, and below them the bar again where there is one."""
-        self.stream.write(f"{CLEAR}{lines}{self._shown}" if self._shown else lines)
-        self.stream.flush()
+        self._write(f"{CLEAR}{lines}{self._shown}" if self._shown else lines)
+
+    def _write(self, text: str) -> None:
+        """To a terminal that is closed nothing can be told, and the work is to be kept all the same."""
+        with contextlib.suppress(OSError):
+            self.stream.write(text)
+            self.stream.flush()
 
     @staticmethod
     def _line(progress: Progress) -> str:

@@ -21,7 +21,7 @@ class _Ways:
 _WAYS = {
     "generate": _Ways(
         'Choose the preset "draft" or the small model, or close other programs.',
-        "resume the job: it goes on from its last checkpoint",
+        "resume the job: it goes on from its last checkpoint, if it has one",
     ),
     "views": _Ways("Choose the small model, or close other programs.", "ask for the views again"),
     "download": _Ways(

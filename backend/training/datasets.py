@@ -8,6 +8,7 @@ import math
 import mmap
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -195,7 +196,13 @@ def _run_chunks(task: Callable[[int], None], chunks: Sequence[int], workers: int
 def _executor(workers: int) -> Executor:
     # Pillow holds the interpreter's lock while it decodes WebP, so threads barely help. Fork needs Linux.
     if workers > 1 and sys.platform == "linux":
-        return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork"))
+        return ProcessPoolExecutor(
+            workers,
+            mp_context=multiprocessing.get_context("fork"),
+            # Whatever training made of the signal: where one of them has died the others are ended by it.
+            initializer=signal.signal,
+            initargs=(signal.SIGTERM, signal.SIG_DFL),
+        )
     return ThreadPoolExecutor(max(workers, 1))
 
 

@@ -87,13 +87,19 @@ def test_unknown_command_and_none_at_all_are_usage_errors(capsys: pytest.Capture
     [
         (
             ["generate", "a", "red", "mug", "-o", "x.glb"],
-            'backend: unrecognized arguments: red mug. Put the prompt in quotes: "a red mug".',
+            'backend generate: unrecognized arguments: red mug. Put the prompt in quotes: "a red mug".',
         ),
         (["generate", "a red mug", "-o", "x.glb", "--hue", "3"], "unrecognized arguments: --hue 3."),
-        (["generate", "a red mug", "-o", "x.glb", "--step", "3"], "unrecognized arguments: --step 3."),
-        (["doctor", "please"], "unrecognized arguments: please."),
+        (
+            ["generate", "a red mug", "-o", "x.glb", "--step", "3"],
+            "unrecognized arguments: --step 3. `python -m backend generate --help` tells more.",
+        ),
+        (["doctor", ".."], "unrecognized arguments: .. `python -m backend doctor --help` tells more."),
         (["generate", "a red mug", "-o", "x.glb", "--steps", "many"], "--steps: invalid int value: 'many'."),
-        (["generate", "a red mug"], "required: -o/--out. `python -m backend generate --help` tells more."),
+        (
+            ["generate", "a red mug - large"],
+            "required: -o/--out. `python -m backend generate --help` tells more.",
+        ),
         (
             ["generate", "a", "red mug -o x.glb"],
             "required: -o/--out. Is a quotation mark missing in 'red mug -o x.glb'?",

@@ -45,7 +45,7 @@ class TestCommandLine:
             command_line.parse(["demo", "a", "red", "mug"])
         assert end.value.code == 2
         assert (
-            'build.py: unrecognized arguments: red mug. Put the prompt in quotes: "a red mug".'
+            'build.py demo: unrecognized arguments: red mug. Put the prompt in quotes: "a red mug".'
             in capsys.readouterr().err
         )
 

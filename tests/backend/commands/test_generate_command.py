@@ -4,11 +4,13 @@
 import errno
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -83,17 +85,54 @@ def test_a_job_that_fails_with_nothing_to_go_on_from_leaves_nothing(
     def fail(settings: object, folder: Path, **_: object) -> None:
         (folder / pipeline.SETTINGS).write_text("{}")
         (folder / pipeline.PREVIEW).write_bytes(b"")
+        (folder / f"{pipeline.CHECKPOINT}.part").write_bytes(b"")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
     monkeypatch.setattr(pipeline, "generate", fail)
     assert main(command) == 2
     assert list(tmp_path.iterdir()) == []
-    job.mkdir()
-    (job / pipeline.CHECKPOINT).write_bytes(b"")
-    assert main(command) == 2
-    assert sorted(path.name for path in job.iterdir()) == sorted(
-        (pipeline.CHECKPOINT, pipeline.SETTINGS, pipeline.PREVIEW)
-    )
+    for kept in (pipeline.CHECKPOINT, "checkpoint-0123456789ab.safetensors"):  # this job's, another's
+        job.mkdir()
+        (job / kept).write_bytes(b"")
+        assert main(command) == 2
+        assert {kept, pipeline.SETTINGS, pipeline.PREVIEW} <= {path.name for path in job.iterdir()}
+        shutil.rmtree(job)
+
+
+def test_a_finished_mesh_that_has_no_place_to_go_to_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from backend import pipeline
+
+    def finish(settings: object, folder: Path, **_: object) -> SimpleNamespace:
+        (folder / pipeline.MESH).write_bytes(b"mesh")
+        (tmp_path / "x.glb").mkdir()  # as good as a file that another program holds
+        (tmp_path / "x.glb" / "y").touch()
+        return SimpleNamespace(mesh=folder / pipeline.MESH)
+
+    monkeypatch.setattr(pipeline, "generate", finish)
+    assert main(["generate", "a red mug", "-o", str(tmp_path / "x.glb")]) == 2
+    assert f"It lies in {tmp_path / 'x.glb.job' / pipeline.MESH}." in capsys.readouterr().err
+    assert (tmp_path / "x.glb.job" / pipeline.MESH).read_bytes() == b"mesh"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a terminal of POSIX")
+@pytest.mark.slow
+def test_a_terminal_that_is_closed_costs_no_step(tmp_path: Path) -> None:
+    import pty
+
+    command = [sys.executable, "-m", "backend", "generate", "a red mug", "-o", str(tmp_path / "x.glb")]
+    command += ["--steps", "30", "--checkpoint-every", "1000", "--texture-size", "64"]
+    terminal, end = pty.openpty()
+    with subprocess.Popen(command, cwd=ROOT, stdin=end, stdout=end, stderr=end) as process:
+        os.close(end)
+        seen = b""
+        while not re.search(rb"Shaping the object [1-9]", seen):
+            seen += os.read(terminal, 1024)
+        os.close(terminal)
+        process.send_signal(signal.SIGHUP)  # what the terminal's own session would get
+        assert process.wait(300) == 130
+    assert (tmp_path / "x.glb.job" / "checkpoint.safetensors").is_file()
 
 
 @pytest.mark.slow

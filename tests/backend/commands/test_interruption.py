@@ -3,6 +3,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,6 +11,16 @@ from backend.commands.interruption import Interruption, being_told_to_end_is_ctr
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 NAMES = ["SIGINT", "SIGTERM", "SIGHUP"]
+
+
+@pytest.fixture(autouse=True)
+def defaults() -> Iterator[None]:
+    """As a shell starts a program; these tests may run under `nohup`."""
+    usual = {"SIGINT": signal.default_int_handler, "SIGTERM": signal.SIG_DFL, "SIGHUP": signal.SIG_DFL}
+    before = {name: signal.signal(getattr(signal, name), handler) for name, handler in usual.items()}
+    yield
+    for name, handler in before.items():
+        signal.signal(getattr(signal, name), handler)
 
 
 def send(name: str) -> None:
@@ -29,16 +40,13 @@ def test_the_first_signal_is_a_question_and_the_second_an_end(name: str) -> None
 
 
 def test_what_is_ignored_stays_ignored() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does
-    try:
-        with Interruption() as asked:
-            send("SIGHUP")
-            assert not asked()
-        with being_told_to_end_is_ctrl_c():
-            send("SIGHUP")
-        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does
+    with Interruption() as asked:
+        send("SIGHUP")
+        assert not asked()
+    with being_told_to_end_is_ctrl_c():
+        send("SIGHUP")
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -102,3 +102,18 @@ def test_a_line_of_its_own() -> None:
     log = io.StringIO()
     ProgressBar(log).say("mesh.glb")
     assert log.getvalue() == "mesh.glb\n"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_terminal_that_is_gone_ends_no_work(terminal: bool) -> None:
+    class Gone(io.StringIO):
+        def isatty(self) -> bool:
+            return terminal
+
+        def write(self, text: str) -> int:
+            raise OSError(5, "Input/output error")
+
+    with ProgressBar(Gone()) as bar:
+        bar(Progress("load", message="Loading"))
+        bar.say("Half of it is there.")
+        bar(Progress("distil", 1, 2, 1.0, 0.0, "Shaping"))
