@@ -20,7 +20,7 @@ def share_cores() -> None:
     is no better: most waits are short, and waking up takes longer. On two idle cores a step of the shipped
     model takes 163 to 178 ms without a look, 134 with a thousand and 121 with ten thousand; where another
     program takes one of the cores, it is 227, 261 and 574. On an EPYC it is 252, 198 and 165 with a thousand,
-    three and ten thousand, and 311, 384 and 615 (docs/performance.md has a Xeon's). The user's own settings win.
+    three and ten thousand, and 311, 384 and 615; docs/performance.md has a Xeon. The user's own settings win.
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = str(spins())  # read by the OpenMP of PyTorch for Linux alone
