@@ -23,6 +23,7 @@ def prepare_folder(folder: Path) -> Path:
 
     Raises UserError when it can't be made or written to, or when its disk has too little room.
     """
+    there = os.path.isdir(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -33,6 +34,9 @@ def prepare_folder(folder: Path) -> Path:
         ) from error
     free = shutil.disk_usage(folder).free
     if free < NEEDED_BYTES:
+        if not there:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
         raise UserError(
             f"The disk of {folder} has {free // 2**20} MB left and a job needs {NEEDED_BYTES // 2**20} MB."
             " Free some space, or choose a folder on another disk."

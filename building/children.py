@@ -112,6 +112,8 @@ def _end(process: "subprocess.Popen[Any]", knows: bool) -> None:
     steps = [(_interrupt, PATIENCE_SECONDS), (_terminate, PATIENCE_SECONDS), (_kill, PATIENCE_SECONDS)]
     if knows:
         steps.insert(0, (_nothing, 3.0))
+    elif signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        del steps[0]  # as a script starts what it does not wait for; children have that from us
     for ask, patience in steps:
         try:
             ask(process)

@@ -218,10 +218,11 @@ def _python(arguments: argparse.Namespace) -> int:
     surroundings = children.environment({"PYTHONPATH": str(ROOT)})
     python = str(ensure(environment))
     try:
-        return children.code_of([python, *arguments.handed_on], env=surroundings)
+        code = children.code_of([python, *arguments.handed_on], env=surroundings)
     except KeyboardInterrupt:
         # It was stopped, too, and has said so.
         return EXIT_STOPPED
+    return 128 - code if code < 0 else code  # a signal's number, as shells have it
 
 
 def _blender(version: str) -> Environment:

@@ -3,12 +3,14 @@
 
 import argparse
 import contextlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.commands.recipe_options import add_recipe_options, recipe_values
 
 if TYPE_CHECKING:
+    from backend.commands.interruption import Interruption
     from backend.settings import GenerateSettings
 
 
@@ -39,30 +41,41 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(arguments: argparse.Namespace) -> int:
     """Generates; the job's own files lie beside the mesh until it is finished."""
+    from backend.commands.interruption import Interruption
+
+    out = _checked(arguments.out)
+    # From here on, as an exception in the middle of an import can leave half a library behind.
+    with Interruption() as asked:
+        from backend.commands.option_names import options_named
+        from backend.settings import GenerateSettings
+
+        with options_named(GenerateSettings.model_fields):
+            return _run(arguments, out, asked)
+
+
+def _checked(out: Path) -> Path:
     from backend.errors import UserError
 
-    out: Path = arguments.out
-    if out.suffix.lower() != ".glb":
-        raise UserError(f"The output {out} must end in .glb: that is the format of the mesh.")
-    if out.is_dir():
+    if os.path.isdir(out):
         raise UserError(
             f"The output {out} is a folder. Name the .glb file to write, for example {out / 'mesh.glb'}."
         )
-    from backend.commands.option_names import options_named
-    from backend.settings import GenerateSettings
-
-    with options_named(GenerateSettings.model_fields):
-        return _run(arguments, out)
+    if out.suffix.lower() != ".glb":
+        raise UserError(f"The output {out} must end in .glb: that is the format of the mesh.")
+    return out
 
 
-def _run(arguments: argparse.Namespace, out: Path) -> int:
+def _run(arguments: argparse.Namespace, out: Path, asked: "Interruption") -> int:
     settings = _settings(arguments)
     job = out.with_name(out.name + ".job")
     # Heavy imports come after what can be refused at once.
+    from backend.errors import Cancelled
     from backend.workplace import claimed_folder
 
+    if asked():
+        raise Cancelled
     with claimed_folder(job):
-        return _generate(settings, job, out)
+        return _generate(settings, job, out, asked)
 
 
 def _settings(arguments: argparse.Namespace) -> "GenerateSettings":
@@ -78,19 +91,16 @@ def _settings(arguments: argparse.Namespace) -> "GenerateSettings":
     return settings
 
 
-def _generate(settings: "GenerateSettings", job: Path, out: Path) -> int:
-    import os
-
+def _generate(settings: "GenerateSettings", job: Path, out: Path, asked: "Interruption") -> int:
     from safetensors import SafetensorError
 
-    from backend.commands.interruption import Interruption
     from backend.commands.progress_bar import ProgressBar
     from backend.errors import Cancelled, UserError
     from backend.pipeline import CHECKPOINT, PREVIEW, SETTINGS, generate
     from backend.service.failures import explain_exception
 
     try:
-        with ProgressBar() as bar, Interruption() as asked:
+        with ProgressBar() as bar:
             result = generate(settings, job, report=bar, cancelled=asked)
     except Cancelled:
         kept = (job / CHECKPOINT).is_file()

@@ -44,4 +44,5 @@ def recipe_values(arguments: argparse.Namespace) -> dict[str, Any]:
 def _help(facts: dict[str, Any]) -> str:
     if "choices" in facts:
         return str(facts["help"])
-    return f"{facts['help']}; {facts['low']:g} to {facts['high']:g}"
+    low, high = (f"{bound:.15g}" for bound in (facts["low"], facts["high"]))
+    return f"{facts['help']}; {low} to {high}"

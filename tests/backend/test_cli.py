@@ -92,10 +92,17 @@ def test_unknown_command_and_none_at_all_are_usage_errors(capsys: pytest.Capture
         (["generate", "a red mug", "-o", "x.glb", "--hue", "3"], "unrecognized arguments: --hue 3."),
         (
             ["generate", "a red mug", "-o", "x.glb", "--step", "3"],
-            "unrecognized arguments: --step 3. `python -m backend generate --help` tells more.",
+            "generate: unrecognized arguments: --step 3. Did you mean --steps? `python",
         ),
         (["doctor", ".."], "unrecognized arguments: .. `python -m backend doctor --help` tells more."),
-        (["generate", "a red mug", "-o", "x.glb", "--steps", "many"], "--steps: invalid int value: 'many'."),
+        (
+            ["generate", "a red mug", "-o", "x.glb", "--steps", "many"],
+            "--steps must be a whole number; 'many' was given.",
+        ),
+        (
+            ["generate", "a red mug", "--outt", "x.glb"],
+            "required: -o/--out; unrecognized arguments: --outt. Did you mean --out?",
+        ),
         (
             ["generate", "a red mug - large"],
             "required: -o/--out. `python -m backend generate --help` tells more.",

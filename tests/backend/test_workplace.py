@@ -45,6 +45,9 @@ def test_a_full_disk_is_told_in_megabytes(tmp_path: Path, monkeypatch: pytest.Mo
     prepare_folder(tmp_path)
     disk(12 * 2**20)
     with pytest.raises(UserError, match="has 12 MB left and a job needs 300 MB"):
+        prepare_folder(tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UserError, match="has 12 MB left"):
         prepare_folder(tmp_path)
 
 

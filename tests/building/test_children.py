@@ -75,3 +75,14 @@ class TestChildren:
         finally:
             signal.signal(signal.SIGTERM, before[0])
             signal.signal(signal.SIGHUP, before[1])
+
+    @POSIX
+    def test_a_child_that_ignores_ctrl_c_as_we_do_is_told_to_end_at_once(self):
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            with pytest.raises(children.Terminated), children.child(["sleep", "600"]) as process:
+                raise children.Terminated
+        finally:
+            signal.signal(signal.SIGINT, before)
+        # By the first thing it was asked; Ctrl-C would have been waited for in vain.
+        assert process.returncode == -signal.SIGTERM

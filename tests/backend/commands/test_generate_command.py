@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`generate` from the command line: what is refused, what is kept, two at once."""
 
+import argparse
 import errno
 import os
 import re
@@ -16,6 +17,7 @@ import pytest
 
 from backend.cli import main
 from backend.service.locks import FileLock
+from backend.settings import GenerateSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -97,6 +99,40 @@ def test_a_job_that_fails_with_nothing_to_go_on_from_leaves_nothing(
         assert main(command) == 2
         assert {kept, pipeline.SETTINGS, pipeline.PREVIEW} <= {path.name for path in job.iterdir()}
         shutil.rmtree(job)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_before_the_work_has_begun_leaves_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from backend.commands import generate
+
+    checked = generate._settings
+
+    def during_imports(arguments: argparse.Namespace) -> GenerateSettings:
+        os.kill(os.getpid(), getattr(signal, name))
+        return checked(arguments)
+
+    monkeypatch.setattr(generate, "_settings", during_imports)
+    assert main(["generate", "a red mug", "-o", str(tmp_path / "x.glb")]) == 130
+    assert capsys.readouterr().err == "Stopped.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["folder", "folder.glb", ""])
+def test_a_folder_as_output_is_called_one(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir(exist_ok=True)
+    assert main(["generate", "a red mug", "-o", name]) == 2
+    assert "is a folder. Name the .glb file to write" in capsys.readouterr().err
+
+
+def test_a_name_that_is_too_long_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "a red mug", "-o", str(tmp_path / f"{'n' * 300}.glb")]) == 2
+    assert "can't be written to" in capsys.readouterr().err
 
 
 def test_a_finished_mesh_that_has_no_place_to_go_to_is_named(
