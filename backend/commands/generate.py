@@ -100,6 +100,8 @@ def _generate(settings: "GenerateSettings", job: Path, out: Path, asked: "Interr
     from backend.service.failures import explain_exception
 
     try:
+        if asked():
+            raise Cancelled
         with ProgressBar() as bar:
             result = generate(settings, job, report=bar, cancelled=asked)
     except Cancelled:

@@ -4,25 +4,29 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+PAUSE_SECONDS = 0.5
+
 
 class Interruption:
     """While it is entered: the first signal is remembered (calling this gives True), the second ends at once.
 
+    Half a second must lie between: who started this may have been told, too, and hands it on.
     Signals: Ctrl-C, a service manager's or `kill`'s, a terminal's that is closed. What was ignored before
     (`nohup`) stays so. Where signals can't be taken, outside the main thread, they stay what they were.
     """
 
     def __init__(self) -> None:
-        self._asked = False
+        self._asked_at: float | None = None
         self._before: dict[int, Any] = {}
 
     def __call__(self) -> bool:
-        return self._asked
+        return self._asked_at is not None
 
     def __enter__(self) -> Self:
         self._before = _take((signal.SIGINT, *_told_to_end()), self._remember)
@@ -34,9 +38,11 @@ class Interruption:
         _give_back(self._before)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
+        now = time.monotonic()
+        if self._asked_at is None:
+            self._asked_at = now
+        elif now - self._asked_at >= PAUSE_SECONDS:
             raise KeyboardInterrupt
-        self._asked = True
 
 
 @contextmanager

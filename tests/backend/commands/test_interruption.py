@@ -4,9 +4,11 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
+from backend.commands import interruption
 from backend.commands.interruption import Interruption, being_told_to_end_is_ctrl_c
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -28,12 +30,17 @@ def send(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_first_signal_is_a_question_and_the_second_an_end(name: str) -> None:
+def test_the_first_signal_is_a_question_and_the_second_an_end(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter([10.0, 10.4, 10.6])
+    monkeypatch.setattr(interruption, "time", SimpleNamespace(monotonic=lambda: next(now)))
     before = signal.getsignal(getattr(signal, name))
     with Interruption() as asked:
         assert not asked()
         send(name)
         assert asked()
+        send("SIGTERM")  # the same wish, handed on
         with pytest.raises(KeyboardInterrupt):
             send("SIGTERM")
     assert signal.getsignal(getattr(signal, name)) is before
