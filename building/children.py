@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from backend.commands.interruption import take, told_to_end
+
 # They steer a Python, and here they are meant for another one than the child's.
 _FOREIGN = (
     "PYTHONHOME",
@@ -98,9 +100,7 @@ def stop_on_signals() -> None:
     def interrupt(_number: int, _frame: object) -> None:
         raise Terminated
 
-    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), interrupt)
+    take(told_to_end(), interrupt)
 
 
 def _end(process: "subprocess.Popen[Any]", knows: bool) -> None:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ctrl-C, and being told to end, as a question that long work asks: so it ends with everything kept."""
+"""Ctrl-C, and being told to end, as a question that long work asks: so it ends with everything kept.
+
+Standard library only: `building` uses it, too.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ class Interruption:
         return self._asked_at is not None
 
     def __enter__(self) -> Self:
-        self._before = _take((signal.SIGINT, *_told_to_end()), self._remember)
+        self._before = take((signal.SIGINT, *told_to_end()), self._remember)
         return self
 
     def __exit__(
@@ -48,19 +51,20 @@ class Interruption:
 @contextmanager
 def being_told_to_end_is_ctrl_c() -> Iterator[None]:
     """While it is entered, KeyboardInterrupt is raised for the other signals of `Interruption`, too."""
-    before = _take(_told_to_end(), signal.default_int_handler)
+    before = take(told_to_end(), signal.default_int_handler)
     try:
         yield
     finally:
         _give_back(before)
 
 
-def _told_to_end() -> tuple[int, ...]:
+def told_to_end() -> tuple[int, ...]:
+    """The signals, of those that this system has, that tell a process to end."""
     names = ("SIGTERM", "SIGHUP", "SIGBREAK")
     return tuple(getattr(signal, name) for name in names if hasattr(signal, name))
 
 
-def _take(numbers: tuple[int, ...], handler: Any) -> dict[int, Any]:
+def take(numbers: tuple[int, ...], handler: Any) -> dict[int, Any]:
     """Sets the handler of those that are not ignored; what they had before."""
     before: dict[int, Any] = {}
     for number in numbers:

@@ -77,6 +77,16 @@ class TestChildren:
             signal.signal(signal.SIGHUP, before[1])
 
     @POSIX
+    def test_what_nohup_ignores_stays_ignored(self):
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN), signal.getsignal(signal.SIGTERM)
+        try:
+            children.stop_on_signals()
+            signal.raise_signal(signal.SIGHUP)
+        finally:
+            signal.signal(signal.SIGHUP, before[0])
+            signal.signal(signal.SIGTERM, before[1])
+
+    @POSIX
     def test_a_child_that_ignores_ctrl_c_as_we_do_is_told_to_end_at_once(self):
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
