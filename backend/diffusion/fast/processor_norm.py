@@ -18,7 +18,7 @@ def suits(x: Tensor, module: nn.GroupNorm) -> bool:
     """Whether `normalize` can serve that map (B, C, h, w), and is faster than PyTorch.
 
     PyTorch goes through a map of less than 1,024 pixels group by group, in vectors of one pixel's channels:
-    where a group's few do not fill one, it takes up to five times as long. In float32 that is a gain with
+    where a group's few do not fill one, it takes several times as long. In float32 that is a gain with
     AVX-512 alone; with AVX2 a UNet pass took as long as before on one thread, and longer on two.
     """
     if x.device.type != "cpu" or not _SMALLEST_MAP <= x.shape[2] * x.shape[3] < _LARGER_MAP:
