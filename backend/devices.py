@@ -72,21 +72,29 @@ def pick_dtype(device: torch.device, image_size: int, wanted: str = "auto") -> t
     return dtype
 
 
-def pick_unet_dtype(device: torch.device, dtype: torch.dtype, wanted: str = "auto") -> torch.dtype:
-    """Precision of the UNet where the networks' is `dtype`: bfloat16 on a CPU with instructions for it.
+def pick_part_dtypes(
+    device: torch.device, dtype: torch.dtype, wanted: str = "auto"
+) -> dict[str, torch.dtype]:
+    """Parts whose precision is not the networks' `dtype`: bfloat16 on a CPU with instructions for it.
 
-    It is never differentiated, and a pass of the small one took 77 ms instead of 106 on one core of an EPYC,
-    71 instead of 88 on two, at a relative error of 0.3 %. The VAE's gradient gained nothing.
+    The UNet is never differentiated, and a pass of the small one took 77 ms instead of 106 on one core of an
+    EPYC, 71 instead of 88 on two, at a relative error of 0.3 %. The VAE's gradient gained nothing there. With
+    AMX the small image encoder gains, both ways on two cores: 8.7 -> 4.1 ms for four pictures of 64 pixels,
+    30.3 -> 7.6 for 128; its latents are off by 0.6 %, its gradient by 2.6, as on a GPU.
     """
     if wanted != "auto" or device.type != "cpu" or dtype != torch.float32:
-        return dtype
-    return torch.bfloat16 if _cpu_multiplies_bf16() else dtype
+        return {}
+    parts: dict[str, torch.dtype] = {}
+    if _cpu_has("_is_avx512_bf16_supported") or _cpu_has("_is_amx_tile_supported"):
+        parts["unet"] = torch.bfloat16
+    if _cpu_has("_is_amx_tile_supported"):
+        parts["tiny_vae"] = torch.bfloat16
+    return parts
 
 
-def _cpu_multiplies_bf16() -> bool:
-    # PyTorch has no public name for it; where even these are missing, float32 it is.
-    questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, lambda: False)() for name in questions)
+def _cpu_has(question: str) -> bool:
+    # PyTorch has no public name for it; where even this one is missing, float32 it is.
+    return bool(getattr(torch.cpu, question, lambda: False)())
 
 
 def has_bf16(device: torch.device) -> bool:

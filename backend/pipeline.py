@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from backend import __version__
 from backend.checkpoint import find_checkpoint
 from backend.default_model import pick_model
-from backend.devices import make_current, pick_device, pick_dtype, pick_unet_dtype
+from backend.devices import make_current, pick_device, pick_dtype, pick_part_dtypes
 from backend.diffusion.registry import entry, resolve
 from backend.errors import Cancelled
 from backend.heap import keep_freed
@@ -150,8 +150,8 @@ def _start(
     parts = ["unet", "vae" if fit.numbers.start == "views" else "vae_encoder", "text"]
     if fit.numbers.tiny_encoder_until:
         parts.append("tiny_vae")
-    unet_dtype = pick_unet_dtype(device, dtype, settings.precision)
-    model: MultiViewDiffusion = load(name, device, dtype, parts, unet_dtype, lean=True)
+    dtypes = pick_part_dtypes(device, dtype, settings.precision)
+    model: MultiViewDiffusion = load(name, device, dtype, parts, dtypes, lean=True)
     negative = config.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
     context, negative_context = model.encode_prompts([settings.prompt, negative]).split(1)
     model.drop_text_encoder()

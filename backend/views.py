@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from backend.cameras import conditioning, orbit_views
 from backend.default_model import pick_model
-from backend.devices import pick_device, pick_dtype, pick_unet_dtype
+from backend.devices import pick_device, pick_dtype, pick_part_dtypes
 from backend.diffusion.registry import entry, resolve
 from backend.diffusion.sampler import (
     DECODED_AT_ONCE,
@@ -123,9 +123,9 @@ class _Sampling:
         dtype = pick_dtype(device, config.image_size, settings.precision)
         self.settings = settings
         self.at_once = plan_sampling(folder, config, device, dtype, DECODED_AT_ONCE)
-        unet_dtype = pick_unet_dtype(device, dtype, settings.precision)
+        dtypes = pick_part_dtypes(device, dtype, settings.precision)
         parts = ("unet", "vae", "text")
-        self.model: MultiViewDiffusion = load(name, device, dtype, parts, unet_dtype, lean=True)
+        self.model: MultiViewDiffusion = load(name, device, dtype, parts, dtypes, lean=True)
         negative = config.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
         contexts = self.model.encode_prompts([settings.prompt + config.caption_suffix, negative])
         self.context, self.negative = contexts[:, None].expand(-1, config.views, -1, -1)

@@ -129,7 +129,7 @@ def load(folder: Path) -> dict[str, Any]:
 def use(folder: Path, device: str, steps: int, preset: str) -> dict[str, Any]:
     """Distil for some steps at each stage of the recipe, then sample four views."""
     from backend.cameras import conditioning, orbit_views
-    from backend.devices import pick_device, pick_dtype, pick_unet_dtype
+    from backend.devices import pick_device, pick_dtype, pick_part_dtypes
     from backend.diffusion import load as load_model
     from backend.diffusion.sampler import Sampler, decode, draw_noise
     from backend.distillation import Distillation
@@ -142,7 +142,7 @@ def use(folder: Path, device: str, steps: int, preset: str) -> dict[str, Any]:
     numbers = fit.numbers
     found: dict[str, Any] = {"device": str(place), "dtype": str(dtype), "preset": preset}
     found["made_smaller"] = list(fit.sentences)
-    model = load_model(folder, place, dtype, unet_dtype=pick_unet_dtype(place, dtype))
+    model = load_model(folder, place, dtype, part_dtypes=pick_part_dtypes(place, dtype))
     contexts = model.encode_prompts(["a red mug", ""]).split(1)
     for stage, first in (("stage 1", 0), ("stage 2", numbers.steps - steps)):
         distillation = Distillation(model, *contexts, numbers, seed=0)

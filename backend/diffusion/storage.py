@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +51,15 @@ def load(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     parts: Iterable[str] | None = None,
-    unet_dtype: torch.dtype | None = None,
+    part_dtypes: Mapping[str, torch.dtype] | None = None,
     lean: bool = False,
 ) -> MultiViewDiffusion:
     """The model in a folder, or a known model by name, frozen and in evaluation mode.
 
     parts: any of "unet", "vae" (or "vae_encoder": without its decoder), "text" and "tiny_vae" (the small
     image encoder); by default the first three, where a model that was converted from a file without a text
-    tower has no "text". Weights are cast from whatever precision the files have to `dtype`, the UNet's to
-    `unet_dtype` where that is given. lean: networks that are there seconds earlier (see
+    tower has no "text". Weights are cast from whatever precision the files have to `dtype`, those of parts
+    in `part_dtypes` to what it says. lean: networks that are there seconds earlier (see
     `backend.diffusion.lean`), of a folder of ours whose settings they know; to be used, not to be trained or
     saved. Folders in diffusers' layout that others made are read too (see `foreign_folders`). Raises
     UserError for an unknown name and for a folder that is incomplete or broken, naming the file.
@@ -71,7 +71,7 @@ def load(
     folder = resolve(path_or_name)
     if is_foreign(folder):
         model = _load_foreign(folder, device, dtype, wanted - {TINY_VAE})
-        return _cast_unet(_with_tiny_encoder(model, folder, device, dtype, wanted, lean), unet_dtype)
+        return _cast(_with_tiny_encoder(model, folder, device, dtype, wanted, lean), part_dtypes)
     config = read_config(folder)
     entry = ModelEntry(config.name, folder, config)
     if parts is None and not entry.reads_prompts:
@@ -87,7 +87,7 @@ def load(
             text=_load_text(folder, device, dtype, lean) if "text" in wanted else None,
         )
     model = _with_tiny_encoder(model.freeze(), folder, device, dtype, wanted, lean)
-    return _cast_unet(model, unet_dtype)
+    return _cast(model, part_dtypes)
 
 
 def save(model: MultiViewDiffusion, folder: str | Path, dtype: torch.dtype | None = None) -> None:
@@ -206,8 +206,9 @@ def _write_text(path: Path, text: str) -> None:
     os.replace(beside, path)
 
 
-def _cast_unet(model: MultiViewDiffusion, dtype: torch.dtype | None) -> MultiViewDiffusion:
-    if dtype is not None and model.unet is not None:
-        # Called on the base class: diffusers' own `to` warns of a precision that is wanted here.
-        nn.Module.to(model.unet, dtype=dtype)
+def _cast(model: MultiViewDiffusion, dtypes: Mapping[str, torch.dtype] | None) -> MultiViewDiffusion:
+    for name, part in model.parts.items():
+        if dtypes and name in dtypes:
+            # Called on the base class: diffusers' own `to` warns of a precision that is wanted here.
+            nn.Module.to(part, dtype=dtypes[name])
     return model

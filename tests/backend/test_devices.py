@@ -193,11 +193,22 @@ def test_what_multiplies_is_tried() -> None:
     assert not devices._multiplies(torch.device("cpu"), torch.bool)
 
 
-def test_the_unet_computes_in_bf16_on_a_cpu_that_can(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("bf16", "amx", "parts"),
+    [(False, False, ()), (True, False, ("unet",)), (True, True, ("unet", "tiny_vae"))],
+)
+def test_parts_compute_in_bf16_on_a_cpu_that_gains_by_it(
+    monkeypatch: pytest.MonkeyPatch, bf16: bool, amx: bool, parts: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    monkeypatch.setattr(devices, "_cpu_multiplies_bf16", lambda: True)
-    assert devices.pick_unet_dtype(cpu, torch.float32) == torch.bfloat16
-    assert devices.pick_unet_dtype(cpu, torch.float32, "fp32") == torch.float32  # asked for
-    assert devices.pick_unet_dtype(cuda, torch.float32) == torch.float32
-    monkeypatch.setattr(devices, "_cpu_multiplies_bf16", lambda: False)
-    assert devices.pick_unet_dtype(cpu, torch.float32) == torch.float32
+    assert devices.pick_part_dtypes(cpu, torch.float32) == dict.fromkeys(parts, torch.bfloat16)
+    assert devices.pick_part_dtypes(cpu, torch.float32, "fp32") == {}  # asked for
+    assert devices.pick_part_dtypes(cuda, torch.float32) == {}
+
+
+def test_an_older_pytorch_does_not_know_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.delattr(torch.cpu, name)
+    assert devices.pick_part_dtypes(torch.device("cpu"), torch.float32) == {}

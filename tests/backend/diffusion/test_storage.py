@@ -204,11 +204,9 @@ def test_light_modules_do_not_import_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_unet_may_have_its_own_precision() -> None:
-    plain, mixed = (
-        load("small", parts=("unet", "vae")),
-        load("small", parts=("unet", "vae"), unet_dtype=torch.bfloat16),
-    )
+def test_parts_may_have_their_own_precision() -> None:
+    parts, half = ("unet", "vae", "tiny_vae"), dict.fromkeys(("unet", "tiny_vae", "text"), torch.bfloat16)
+    plain, mixed = load("small", parts=parts), load("small", parts=parts, part_dtypes=half)
     assert (mixed.unet.dtype, mixed.vae.dtype, mixed.dtype) == (torch.bfloat16, torch.float32, torch.float32)
     generator = torch.Generator().manual_seed(0)
     latents, context = torch.randn(4, 4, 16, 16, generator=generator), torch.zeros(4, 24, 128)
@@ -218,3 +216,6 @@ def test_the_unet_may_have_its_own_precision() -> None:
     assert 0 < (same - noise).norm() / noise.norm() < 0.02
     images = torch.rand(1, 64, 64, 3, generator=generator)
     assert torch.equal(mixed.encode_images(images), plain.encode_images(images))
+    latents, same = (model.encode_images_tiny(images) for model in (plain, mixed))
+    assert same.dtype == torch.float32
+    assert 0 < (same - latents).norm() / latents.norm() < 0.02
