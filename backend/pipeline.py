@@ -22,6 +22,7 @@ from backend.pacing import Pacer, Report
 from backend.preview import write_preview
 from backend.prompts import check_words_for
 from backend.settings import GenerateSettings, Numbers
+from backend.spinning import spinning_while_alone
 from backend.workplace import prepare_folder, write_text
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Result:
     notes: tuple[str, ...] = ()
 
 
+@spinning_while_alone()
 def generate(
     settings: GenerateSettings,
     folder: Path,

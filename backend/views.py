@@ -25,6 +25,7 @@ from backend.heap import keep_freed
 from backend.memory.planning import plan_sampling
 from backend.pacing import Pacer, Report
 from backend.prompts import check_words_for
+from backend.spinning import spinning_while_alone
 from backend.view_pictures import Facts, ViewSet, write_sheet, write_views
 from backend.views_settings import ViewsSettings
 from backend.workplace import prepare_folder, write_text
@@ -60,6 +61,7 @@ class ViewsResult:
     seconds: dict[str, float]
 
 
+@spinning_while_alone()
 def sample_views(
     settings: ViewsSettings,
     folder: Path,
