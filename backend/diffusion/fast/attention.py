@@ -11,7 +11,14 @@ from torch import Tensor, nn
 
 from backend.diffusion.fast.blocks import Replacement
 from backend.diffusion.fast.joined import Joined, Shared
-from backend.diffusion.fast.operations import add, add_layer_norm, add_product, fork_norm, geglu, layer_norm
+from backend.diffusion.fast.operations import fork_norm, geglu, layer_norm
+from backend.diffusion.fast.products import (
+    add_linear,
+    add_linear_map,
+    add_linear_norm,
+    as_tokens,
+    linear,
+)
 from backend.diffusion.fast.twins import Twins
 from backend.diffusion.lean.autoencoder import MapAttention
 from backend.diffusion.lean.transformer import Transformer
@@ -33,14 +40,13 @@ class FusedMapAttention(Replacement):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> the same."""
         y, x = fork_norm(x, self.group_norm, act=False)
-        q, k, v = (_heads(part, 1) for part in self._project(_tokens(y)))
+        q, k, v = (_heads(part, 1) for part in self._project(as_tokens(y)))
         if q.is_cuda and q.shape[-1] > _WIDEST_FLASH:
             scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
             mixed = torch.softmax(scores, -1, dtype=torch.float32).to(v.dtype) @ v
         else:
             mixed = F.scaled_dot_product_attention(q, k, v)
-        out = F.linear(mixed.transpose(1, 2).flatten(2), self.to_out[0].weight)
-        return add(_map(out, x), self.to_out[0].bias, x)
+        return add_linear_map(x, mixed.transpose(1, 2).flatten(2), self.to_out[0])
 
 
 class FusedTransformer(Replacement):
@@ -76,20 +82,21 @@ class FusedTransformer(Replacement):
         """
         whole, contexts = x, context.shape[0]
         y, x = fork_norm(self.twins.one(whole), self.norm, act=False)
-        tokens = F.linear(_tokens(y), self.proj_in.weight.flatten(1), self.proj_in.bias)
+        tokens = linear(as_tokens(y), self.proj_in.weight, self.proj_in.bias)
         for number, (block, own) in enumerate(zip(self.transformer_blocks, self._self, strict=True)):
             ending = block.ff.net[2]
             mixed = _attend(block.attn1, own(layer_norm(tokens, block.norm1)), tokens.shape[0] // views)
-            tokens, y = add_layer_norm(tokens, mixed, block.attn1.to_out[0].bias, block.norm2)
+            tokens, y = add_linear_norm(tokens, mixed, block.attn1.to_out[0], block.norm2)
             if tokens.shape[0] < whole.shape[0]:
                 tokens, y, x = self.twins.both(tokens), self.twins.both(y), whole
-            parts = (block.attn2.to_q(y), *self._seen(context, number))
+            query = linear(y, block.attn2.to_q.weight, block.attn2.to_q.bias)
+            parts = (query, *self._seen(context, number))
             mixed = _attend(block.attn2, parts, contexts)
             # The last layer's bias rides along here, its product is added by the product itself.
-            tokens, y = add_layer_norm(tokens, mixed, block.attn2.to_out[0].bias, block.norm3, ending.bias)
-            tokens = add_product(tokens, geglu(block.ff.net[0].proj(y)), ending.weight)
-        out = F.linear(tokens, self.proj_out.weight.flatten(1))
-        return add(_map(out, x), self.proj_out.bias, x)
+            tokens, y = add_linear_norm(tokens, mixed, block.attn2.to_out[0], block.norm3, ending.bias)
+            first = block.ff.net[0].proj
+            tokens = add_linear(tokens, geglu(linear(y, first.weight, first.bias)), ending.weight)
+        return add_linear_map(x, tokens, self.proj_out)
 
     def _seen(self, context: Tensor, number: int) -> tuple[Tensor, ...]:
         """A block's keys and values of the context."""
@@ -100,23 +107,12 @@ class FusedTransformer(Replacement):
 
 
 def _attend(attn: Any, parts: tuple[Tensor, ...], groups: int) -> Tensor:
-    """(B, L, C) from queries, keys and values, in `groups` that look at one another; no last bias."""
+    """(B, L, C) from queries, keys and values, in `groups` that look at one another; no last layer."""
     batch, length = parts[0].shape[:2]
     # Views are neighbours, so (B, L, C) reads as (groups, B / groups L, C) without a copy.
     q, k, v = (_heads(part.reshape(groups, -1, part.shape[-1]), attn.heads) for part in parts)
-    mixed = F.scaled_dot_product_attention(q, k, v)
-    return F.linear(mixed.transpose(1, 2).reshape(batch, length, -1), attn.to_out[0].weight)
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, length, -1)
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
-
-
-def _tokens(x: Tensor) -> Tensor:
-    """(B, C, h, w) as (B, h w, C): a view where x is channels-last."""
-    return x.permute(0, 2, 3, 1).flatten(1, 2)
-
-
-def _map(tokens: Tensor, like: Tensor) -> Tensor:
-    """(B, h w, C) as the channels-last map (B, C, h, w)."""
-    return tokens.unflatten(1, like.shape[2:]).permute(0, 3, 1, 2)

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backend.diffusion.fast.joined import Shared
-from backend.diffusion.fast.operations import add, conv, conv_bias, fork_norm, norm, upsample
+from backend.diffusion.fast.operations import fork_norm, norm, upsample
+from backend.diffusion.fast.products import conv, conv_add, conv_bias
 from backend.diffusion.fast.twins import Twins
 from backend.diffusion.lean.blocks import Downsample, Resnet
 
@@ -86,13 +87,13 @@ class FusedResnet(Replacement):
             bias = self.twins.one(self._shared(time)[self._number])
         elif time is not None and self.time_emb_proj is not None:
             bias = self.time_emb_proj(F.silu(self.twins.one(time))) + bias
-        h = _plain(self.conv2, norm(h, self.norm2, act=True, bias=bias))
+        h = norm(h, self.norm2, act=True, bias=bias)
         ending = _bias(self.conv2)
         if self.conv_shortcut is not None:
             x = _plain(self.conv_shortcut, x)
             if self.conv_shortcut.bias is not None:
                 ending = ending + self.conv_shortcut.bias
-        return self.twins.both(add(h, ending, x))
+        return self.twins.both(_ending(self.conv2, h, ending, x))
 
 
 class FusedDownsample(Replacement):
@@ -112,7 +113,7 @@ class FusedDownsample(Replacement):
             # The lean one pads the map at its ends alone. Padding all round, and the kernel at its beginning,
             # gives the same numbers without a copy of the map.
             weight, padding = F.pad(weight, (1, 0, 1, 0)), (1, 1)
-        return add(conv(x, weight, self.conv.stride, padding), self.conv.bias)  # type: ignore[arg-type]
+        return conv_add(x, weight, self.conv.bias, self.conv.stride, padding)  # type: ignore[arg-type]
 
 
 class FusedUpsample(Replacement):
@@ -126,11 +127,15 @@ class FusedUpsample(Replacement):
             larger = upsample(x)
         else:
             larger = F.interpolate(x, size=size, mode="nearest")
-        return add(_plain(self.conv, larger), self.conv.bias)
+        return _ending(self.conv, larger, self.conv.bias)
 
 
 def _plain(layer: nn.Conv2d, x: Tensor) -> Tensor:
     return conv(x, layer.weight, layer.stride, layer.padding)  # type: ignore[arg-type]
+
+
+def _ending(layer: nn.Conv2d, x: Tensor, bias: Tensor | None, plus: Tensor | None = None) -> Tensor:
+    return conv_add(x, layer.weight, bias, layer.stride, layer.padding, plus)  # type: ignore[arg-type]
 
 
 def _bias(layer: nn.Conv2d) -> Tensor:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from backend.diffusion.fast.products import linear
 
 
 class Joined:
@@ -35,7 +36,7 @@ class Joined:
         ):
             self._join()
         assert self._weight is not None
-        return F.linear(x, self._weight, self._bias)
+        return linear(x, self._weight, self._bias)
 
     @property
     def _widths(self) -> list[int]:

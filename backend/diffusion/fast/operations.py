@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fused operations on channels-last maps, with gradients to the maps alone: Triton, or plain PyTorch."""
+"""Fused operations on channels-last maps, gradients to the maps alone: Triton's, or plain PyTorch."""
 
 from __future__ import annotations
 
@@ -75,66 +75,6 @@ class _Add(torch.autograd.Function):
         return gradients[0], None, gradients[0] if ctx.needs_input_grad[2] else None
 
 
-class _Conv(torch.autograd.Function):
-    """A convolution that keeps no input for its backward: the weights get no gradient."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]
-    ) -> Tensor:
-        ctx.save_for_backward(weight)
-        ctx.geometry = x.shape, stride, padding
-        return F.conv2d(x, weight, None, stride, padding)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (weight,) = ctx.saved_tensors
-        return _pull_conv(gradients[0], weight, *ctx.geometry), None, None, None
-
-
-class _FirstConv(torch.autograd.Function):
-    """The same of few channels by a kernel, with bias; and its sums."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        from backend.diffusion.fast import launching
-
-        ctx.save_for_backward(weight)
-        ctx.shape = x.shape
-        y, sums = launching.first_conv(x, weight, bias)
-        ctx.mark_non_differentiable(sums)
-        return y, sums
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (weight,) = ctx.saved_tensors
-        return _pull_conv(gradients[0], weight, ctx.shape, (1, 1), (1, 1)), None, None
-
-
-def _pull_conv(
-    dy: Tensor, weight: Tensor, shape: torch.Size, stride: tuple[int, int], padding: tuple[int, int]
-) -> Tensor:
-    """A convolution's gradient for its input, which had that shape."""
-    # Only the input's shape and layout are read; one of another layout would be copied, whole maps.
-    like = torch.empty(shape, dtype=weight.dtype, device=weight.device, memory_format=torch.channels_last)
-    dx: Tensor = torch.ops.aten.convolution_backward(
-        dense(dy),
-        like,
-        weight,
-        None,
-        stride,
-        padding,
-        (1, 1),
-        False,
-        (0, 0),
-        1,
-        (True, False, False),
-    )[0]
-    return dx
-
-
 def norm(x: Tensor, module: nn.GroupNorm, act: bool, bias: Tensor | None = None) -> Tensor:
     """act(GroupNorm(x + bias)), act SiLU or nothing; bias: (1 or B, C)."""
     return fork_norm(x, module, act, bias)[0]
@@ -148,7 +88,7 @@ def fork_norm(
         x = dense(x)
         given = module.num_groups, module.weight, module.bias, module.eps, act
         return _Norm.apply(x, sums_of(x), bias, *given)
-    if processor_norm.suits(x, module) and not _wants_gradient(x):
+    if processor_norm.suits(x, module) and not wants_gradient(x):
         return processor_norm.normalize(x, module, act, bias), x
     moved = x if bias is None else x + bias[:, :, None, None]
     y = F.group_norm(moved, module.num_groups, module.weight, module.bias, module.eps)
@@ -166,32 +106,9 @@ def add(h: Tensor, bias: Tensor | None, x: Tensor | None = None) -> Tensor:
     return y if x is None else y + x
 
 
-def conv(x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]) -> Tensor:
-    """A convolution without bias."""
-    if torch.is_grad_enabled() and x.requires_grad:
-        return _Conv.apply(x, weight, stride, padding)
-    return F.conv2d(x, weight, None, stride, padding)
-
-
-def conv_bias(
-    x: Tensor, weight: Tensor, bias: Tensor, stride: tuple[int, int], padding: tuple[int, int]
-) -> Tensor:
-    """A convolution with bias, as networks begin and end with."""
-    if triton_serves(x) and _suits_first_conv(weight, stride, padding):
-        y, sums = _FirstConv.apply(dense(x), dense(weight), bias)
-        return with_sums(y, sums)
-    return add(conv(x, weight, stride, padding), bias)
-
-
-def _suits_first_conv(weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]) -> bool:
-    from backend.diffusion.fast import launching
-
-    return launching.suits_first_conv(weight, stride, padding)
-
-
 def upsample(x: Tensor) -> Tensor:
     """(B, C, h, w) -> (B, C, 2 h, 2 w), nearest. The kernel has no backward: decoder and UNet need none."""
-    if triton_serves(x) and not _wants_gradient(x):
+    if triton_serves(x) and not wants_gradient(x):
         from backend.diffusion.fast import launching
 
         return launching.upsample(dense(x))
@@ -200,40 +117,16 @@ def upsample(x: Tensor) -> Tensor:
 
 def layer_norm(x: Tensor, module: nn.LayerNorm) -> Tensor:
     """LayerNorm of tokens (B, L, C). The kernel has no backward."""
-    if _has_kernel(x, module):
+    if has_kernel(x, module):
         from backend.diffusion.fast import launching
 
         return launching.layer_norm(x.contiguous(), module.weight, module.bias, module.eps)
     return module(x)
 
 
-def add_layer_norm(
-    x: Tensor, h: Tensor, bias: Tensor, module: nn.LayerNorm, later: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """(x + h + bias (+ later), LayerNorm(x + h + bias)), the first a tensor of its own.
-
-    x, h: (B, L, C); bias, later: (C,). The kernel has no backward.
-    """
-    if _has_kernel(x, module, h):
-        from backend.diffusion.fast import launching
-
-        parameters = module.weight, module.bias, module.eps
-        return launching.add_layer_norm(x.contiguous(), h.contiguous(), bias, later, *parameters)
-    total = x + h + bias
-    return (total if later is None else total + later), module(total)
-
-
-def add_product(x: Tensor, h: Tensor, weight: Tensor) -> Tensor:
-    """x + h weight', in the place of x where no gradient is wanted. x: (B, L, C); h: (B, L, F)."""
-    if _wants_gradient(x, h):
-        return x + F.linear(h, weight)
-    x.view(-1, x.shape[-1]).addmm_(h.reshape(-1, h.shape[-1]), weight.t())
-    return x
-
-
 def geglu(h: Tensor) -> Tensor:
     """(…, 2 W) -> (…, W): value times gelu(gate). The kernel has no backward: the UNet needs none."""
-    if triton_serves(h) and not _wants_gradient(h):
+    if triton_serves(h) and not wants_gradient(h):
         from backend.diffusion.fast import launching
 
         return launching.geglu(h.contiguous())
@@ -241,11 +134,13 @@ def geglu(h: Tensor) -> Tensor:
     return value * F.gelu(gate)
 
 
-def _wants_gradient(*inputs: Tensor) -> bool:
+def wants_gradient(*inputs: Tensor) -> bool:
+    """Whether autograd is to record what is made of these."""
     return torch.is_grad_enabled() and any(x.requires_grad for x in inputs)
 
 
-def _has_kernel(x: Tensor, module: nn.LayerNorm, *others: Tensor) -> bool:
+def has_kernel(x: Tensor, module: nn.LayerNorm, *others: Tensor) -> bool:
+    """Whether the kernel without a backward can be this norm of x and others."""
     # Without weights, or without a bias, LayerNorm is seldom enough to be left to PyTorch.
     whole = module.weight is not None and module.bias is not None
-    return whole and triton_serves(x) and not _wants_gradient(x, *others)
+    return whole and triton_serves(x) and not wants_gradient(x, *others)

@@ -38,17 +38,21 @@ def test_same_noise(pair: Any, relative_error: Any) -> None:
 def test_the_first_resnet_sees_one_half_if_told(
     pair: Any, monkeypatch: pytest.MonkeyPatch, repeated: bool, images: int
 ) -> None:
-    fast, seen, conv = pair[1], [], blocks.conv
+    fast, seen = pair[1], []
 
-    def counted(x: Tensor, *others: Any) -> Tensor:
-        seen.append(len(x))
-        return conv(x, *others)
+    def counted(norm: Any) -> Any:
+        def count(x: Tensor, *others: Any, **named: Any) -> Any:
+            seen.append(len(x))
+            return norm(x, *others, **named)
 
-    monkeypatch.setattr(blocks, "conv", counted)
+        return count
+
+    for name in ("fork_norm", "norm"):
+        monkeypatch.setattr(blocks, name, counted(getattr(blocks, name)))
     fast.predict_noise(*inputs(fast), repeated=repeated)
-    # Two convolutions, and perhaps one along the residual branch, before the prompt is looked at.
+    # Two norms of resnets before the prompt is looked at.
     assert seen[:2] == [images, images]
-    assert set(seen[4:]) == {4}
+    assert set(seen[2:]) == {4}
 
 
 @torch.no_grad()
