@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from backend.cli import COMMANDS
 from backend.commands.parser import Parser
 from building import children, faults
 from building.console import say
@@ -60,10 +61,17 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_test(commands)
     _add_zip(commands)
     _add_python(commands)
+    _point_to_backend(parser, argv)
     own, handed_on = split(list(argv))
     arguments = parser.parse_quoted(own)
     arguments.handed_on = handed_on
     return arguments
+
+
+def _point_to_backend(parser: Parser, argv: Sequence[str]) -> None:
+    """Ends with a sentence where a command of the backend is asked for here."""
+    if argv and argv[0] in COMMANDS:
+        parser.error(f"{argv[0]!r} is a command of the backend: `build.py python -m backend {argv[0]}`.")
 
 
 def split(argv: list[str]) -> tuple[list[str], list[str]]:

@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate. Raises UserError for what can't be read, written or chosen."""
     import itertools
     import json
+    import time
     from contextlib import closing
 
     from backend.errors import UserError
@@ -75,15 +76,17 @@ def run(args: argparse.Namespace) -> int:
     ]
     finished: dict[str, Finished] = {}
     begun = itertools.count(1)
+    jobs, started = min(args.jobs, len(tasks)), time.monotonic()
 
     def tell(reference: Reference) -> None:
         if settings is not None:  # meshes that are there take no time to speak of
             print(f"{next(begun)}/{len(tasks)} {reference.prompt}: begun", flush=True)  # noqa: T201
 
-    with closing(run_all(tasks, references, min(args.jobs, len(tasks)), tell)) as results:
+    with closing(run_all(tasks, references, jobs, tell)) as results:
         for result in results:
             finished[result.score.slug] = result
-            print(_line(len(finished), len(tasks), result), flush=True)  # noqa: T201
+            left = _left(len(finished), len(tasks), jobs, time.monotonic() - started)
+            print(_line(len(finished), len(tasks), result) + left, flush=True)  # noqa: T201
 
     ordered = [finished[ref.slug] for ref in references]
     scores = [result.score for result in ordered]
@@ -128,6 +131,16 @@ def _line(done: int, total: int, result: Finished) -> str:
     wrong = "; ".join(faults(score)) or "right"
     seconds = "" if score.seconds is None else f", {score.seconds:.1f} s"
     return f"{done}/{total} {score.prompt}: IoU {score.iou:.3f}{seconds}, {wrong}"
+
+
+def _left(done: int, total: int, jobs: int, elapsed: float) -> str:
+    """How long the rest takes, as one is just done and the others under way may be half done."""
+    from backend.commands.progress_bar import format_seconds
+
+    if done == total:
+        return ""
+    done_in_all = done + (min(jobs, total - done + 1) - 1) / 2
+    return f", {format_seconds(elapsed / done_in_all * (total - done_in_all))} left"
 
 
 def _prepare(out: Path) -> None:

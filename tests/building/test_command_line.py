@@ -40,6 +40,15 @@ class TestCommandLine:
         assert end.value.code == 0
         assert len(capsys.readouterr().out) > 150
 
+    def test_who_asks_for_a_command_of_the_backend_is_shown_the_way(self, capsys):
+        with pytest.raises(SystemExit) as end:
+            command_line.parse(["generate", "a red mug"])
+        assert end.value.code == command_line.EXIT_USER
+        assert capsys.readouterr().err == (
+            "build.py: 'generate' is a command of the backend: `build.py python -m backend generate`. "
+            "`build.py --help` tells more.\n"
+        )
+
     def test_a_prompt_without_quotes_is_told(self, capsys):
         with pytest.raises(SystemExit) as end:
             command_line.parse(["demo", "a", "red", "mug"])

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from backend.cli import main
+from backend.commands import evaluate
 from backend.diffusion.registry import SHIPPED
 from backend.errors import UserError
 from backend.evaluation import runs
@@ -106,6 +107,19 @@ def test_a_prompt_begins_when_another_is_finished(heldout, monkeypatch):
     assert told == [f"{word} {ref.slug}" for ref in references for word in ("begun", "done")]
 
 
+@pytest.mark.parametrize(
+    ("done", "total", "jobs", "elapsed", "said"),
+    [
+        (1, 50, 1, 20.0, ", 16:20 left"),
+        (1, 4, 2, 30.0, ", 50 s left"),  # one and a half of four in half a minute
+        (3, 4, 2, 60.0, ", 9 s left"),  # and the last is half done
+        (4, 4, 2, 60.0, ""),
+    ],
+)
+def test_how_long_the_rest_takes(done, total, jobs, elapsed, said):
+    assert evaluate._left(done, total, jobs, elapsed) == said
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups of POSIX")
 def test_ctrl_c_ends_a_measurement_with_one_line(tmp_path):
     """The second one comes while the interpreter ends, as build.py's may."""
@@ -129,6 +143,11 @@ def test_command_scores_a_folder_and_says_what_is_missing(tmp_path, block, refer
     write_glb(source / truth.slug / "mesh.glb", block, "block")
     out = tmp_path / "out"
     assert main(["evaluate", "--from", str(source), "--prompts", "2", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    lines = printed.splitlines()
+    assert lines[0].startswith("1/2 a gray apple: IoU ")
+    assert lines[0].endswith(" left")
+    assert not lines[1].endswith(" left")
     results = json.loads((out / "results.json").read_text())
     apple, other = results["prompts"]
     assert apple["prompt"] == "a gray apple"
@@ -139,7 +158,6 @@ def test_command_scores_a_folder_and_says_what_is_missing(tmp_path, block, refer
     assert "| a gray apple |" in (out / "table.md").read_text()
     with Image.open(out / "sheet.png") as sheet:
         assert sheet.width > 300
-    printed = capsys.readouterr().out
     assert "right in kind and colours: 0 of 2" in printed
 
 
