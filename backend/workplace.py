@@ -53,9 +53,11 @@ def claimed_folder(folder: Path) -> Iterator[None]:
     made = prepare_folder(folder)
     lock = FileLock(made / LOCK)
     if not lock.acquire():
+        holder = lock.holder()
+        who = "Another process" if holder is None else f"Another process (number {holder})"
         raise UserError(
-            f"Another process is making this file; its work lies in {folder}."
-            " Wait for it, or choose another name."
+            f"{who} is making this file; its work lies in {folder}."
+            " Wait for it, end it, or choose another name."
         )
     try:
         yield

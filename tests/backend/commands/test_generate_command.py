@@ -72,7 +72,7 @@ def test_two_with_the_same_output_do_not_disturb_each_other(
     other = FileLock(job / "in-use.lock")
     assert other.acquire()
     assert main(["generate", "a red mug", "-o", str(tmp_path / "x.glb")]) == 2
-    assert "Another process is making this file" in capsys.readouterr().err
+    assert f"Another process (number {os.getpid()}) is making this file" in capsys.readouterr().err
     other.release()
 
 
