@@ -9,38 +9,43 @@ OMP_WAIT_POLICY is passive). So when others want the cores, threads are started 
 
 from __future__ import annotations
 
+import ctypes
+import logging
 import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
-from backend.threads import SPINS
+from backend.threads import WATCHED
+
+log = logging.getLogger(__name__)
 
 PERIOD = 0.2
 """Seconds between two looks at how long threads stood in line for a core."""
-_CROWDED, _CALM = 0.1, 0.05
-"""Seconds in line, of all threads together, per second; alone it is less than 0.02."""
-_LOOKS = 5
-"""As many calm ones in a row, and the cores are taken to be free again."""
-_MOST_STARTERS = 16
+CROWDED = 0.15
+"""Seconds in line, of all threads together, per second. Alone it is 0.004, and 0.1 at times while a model is
+loaded; beside one program on two cores 0.7."""
+FIRST_HOLD, LONGEST_HOLD = 1.0, 8.0
+"""Seconds of sleep till the next try."""
 
 
 @contextmanager
 def spinning_while_alone() -> Iterator[None]:
-    """Within it idle threads look for work till others want the cores. Where that can't be told: nothing.
+    """Within it idle threads look for work till others want the cores. Also a decorator.
 
-    It wants PyTorch, and `share_cores` before that was imported; the user's own settings win.
+    For all that computes on processors for long: by `share_cores` its threads look whether or not anybody
+    watches. Does nothing where these have other orders, from the user for example.
     """
-    starters = _starters()
-    if not starters:
+    team, crowd = _teams()
+    if crowd == 0:
         yield
         return
     stop = threading.Event()
-    watch = threading.Thread(target=_watch, args=(stop, *starters), name="spinning", daemon=True)
+    watch = threading.Thread(target=_watch, args=(stop, crowd), name="spinning", daemon=True)
     watch.start()
+    log.debug("Teams of %d threads; %d more make them sleep.", team, crowd - 1)
     try:
         yield
     finally:
@@ -48,24 +53,38 @@ def spinning_while_alone() -> Iterator[None]:
         watch.join()
 
 
-class Contention:
-    """Whether others want the cores: at once when it shows, and until it has not shown for some time."""
+class Turns:
+    """When threads may look, and when they are to sleep.
+
+    Whether others want the cores shows while threads look for work: those that sleep leave them free. So
+    after some time they try again, each time that was in vain later.
+    """
 
     def __init__(self) -> None:
-        self.present = False
-        self._calm = 0
+        self.asleep = False
+        self._hold = FIRST_HOLD
+        self._since = 0.0
 
-    def look(self, in_line: float) -> bool:
-        """in_line: seconds that threads stood in line for a core, per second since the last look."""
-        self._calm = self._calm + 1 if in_line < _CALM else 0
-        self.present = in_line > _CROWDED or (self.present and self._calm < _LOOKS)
-        return self.present
+    def look(self, in_line: float, now: float) -> bool:
+        """Whether they are to sleep from now on.
+
+        in_line: seconds that threads stood in line for a core, per second since the last look; now: seconds.
+        """
+        if self.asleep:
+            self.asleep = now - self._since < self._hold
+            if not self.asleep:
+                self._since = now
+        elif in_line > CROWDED:
+            in_vain = 0 < now - self._since < self._hold
+            self._hold = min(2 * self._hold, LONGEST_HOLD) if in_vain else FIRST_HOLD
+            self.asleep, self._since = True, now
+        return self.asleep
 
 
 class Line:
     """How long this process's threads stand in line for a core."""
 
-    def __init__(self, tasks: Path = Path("/proc/self/task")) -> None:
+    def __init__(self, tasks: str = "/proc/self/task") -> None:
         self._tasks = tasks
         self._before = self._read()
 
@@ -79,64 +98,66 @@ class Line:
         """Nanoseconds since each thread began."""
         found: dict[str, int] = {}
         for thread in os.listdir(self._tasks):
-            with suppress(OSError):  # it may have ended meanwhile
-                found[thread] = int((self._tasks / thread / "schedstat").read_text().split()[1])
+            with suppress(OSError), open(f"{self._tasks}/{thread}/schedstat", "rb", buffering=0) as file:
+                numbers = file.read().split()  # it may have ended meanwhile
+                if len(numbers) > 1:
+                    found[thread] = int(numbers[1])
         return found
 
 
 class Crowd:
-    """Threads of OpenMP that sleep until they are told to go.
+    """A team of OpenMP whose threads sleep until they are told to go.
 
-    starters: threads of Python that each start a team; team: threads of one, its starter included.
+    team: its threads, the one that starts it included. Raises RuntimeError where the system refuses that one;
+    OpenMP itself ends the process where it refuses the others.
     """
 
-    def __init__(self, starters: int, team: int) -> None:
+    def __init__(self, team: int) -> None:
         self._gone = threading.Event()
-        self._starters = [
-            threading.Thread(target=self._stay, args=(team,), name="crowd", daemon=True)
-            for _ in range(starters)
-        ]
-        for thread in self._starters:
-            thread.start()
+        self._starter = threading.Thread(target=self._stay, args=(team,), name="crowd", daemon=True)
+        self._starter.start()
 
     def leave(self) -> None:
         """Ends them: a team ends with its starter."""
         self._gone.set()
-        for thread in self._starters:
-            thread.join()
+        self._starter.join()
 
     def _stay(self, team: int) -> None:
         import torch
 
-        if torch.get_num_threads() != team:  # another thread may have changed what new ones begin with
+        torch.get_num_threads()  # settles what this thread has, as its first question of this kind
+        try:
+            # Of this thread alone. PyTorch's own call is for all threads to come, and starts some for itself.
+            ctypes.CDLL(None).omp_set_num_threads(team)
+        except AttributeError:  # its OpenMP is hidden
             torch.set_num_threads(team)
         torch.zeros(1 << 17).add_(1)  # more than one thread's share, so that a team is started for it
         self._gone.wait()
 
 
-def _watch(stop: threading.Event, starters: int, team: int) -> None:
-    contention, line, crowd, since = Contention(), Line(), None, time.monotonic()
-    while not stop.wait(PERIOD):
-        now = time.monotonic()
-        crowded, since = contention.look(line.seconds() / (now - since)), now
-        if crowded and crowd is None:
-            crowd = Crowd(starters, team)
-        elif crowd is not None and not crowded:
+def _watch(stop: threading.Event, team: int) -> None:
+    turns, line, since = Turns(), Line(), time.monotonic()
+    crowd: Crowd | None = None
+    try:
+        while not stop.wait(PERIOD):
+            waited, now = line.seconds(), time.monotonic()
+            asleep, since = turns.look(waited / max(now - since, PERIOD), now), now
+            if asleep and crowd is None:
+                with suppress(RuntimeError):  # no more threads are to be had at present
+                    crowd = Crowd(team)
+            elif crowd is not None and not asleep:
+                crowd.leave()
+                crowd = None
+    finally:
+        if crowd is not None:
             crowd.leave()
-            crowd = None
-    if crowd is not None:
-        crowd.leave()
 
 
-def _starters() -> tuple[int, int] | None:
-    """(how many starters make more threads than processors, threads of a team); None where nothing spins."""
-    if sys.platform != "linux" or os.environ.get("GOMP_SPINCOUNT") != str(SPINS):
-        return None
+def _teams() -> tuple[int, int]:
+    """(threads of a team, those of a crowd: with both there are more than processors); 0 for none."""
+    if sys.platform != "linux" or WATCHED not in os.environ:
+        return 1, 0
     import torch
 
     team, processors = torch.get_num_threads(), len(os.sched_getaffinity(0))
-    if team < 2:
-        return None
-    starters = max(1, (processors - team) // (team - 1) + 1)
-    # Where so many processors are left nobody stands in line.
-    return (starters, team) if starters <= _MOST_STARTERS else None
+    return team, max(2, processors - team + 2) if team > 1 else 0

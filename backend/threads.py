@@ -8,13 +8,19 @@ import threading
 
 SPINS = 300_000
 """How often a waiting thread of GNU's OpenMP looks before it sleeps, while nobody else wants the cores: its
-own default, some milliseconds. See `backend.spinning`."""
+own default, some milliseconds."""
 FEW_SPINS = 1000
-"""The same where it can't be told whether somebody does."""
+"""The same where nobody can tell whether somebody does."""
+WATCHED = "MVDREAM_WATCHED"
+"""A variable that is there where threads look so often that `backend.spinning` must watch them."""
+
+_OWN = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}
+_BOUND = {"OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"}
+"""With these OpenMP counts processors in a way that PyTorch does not show."""
 
 
 def share_cores() -> None:
-    """Makes threads that wait stand back behind other programs.
+    """Makes threads that wait stand back behind other programs, if `backend.spinning` watches them.
 
     An artist's machine is never idle: Blender renders beside the job. With OpenMP's default a thread that
     waits burns the core that another one needs, and a step of 0.2 s was seen to take 9 s. Not to look at all
@@ -22,10 +28,20 @@ def share_cores() -> None:
     between the two; a fixed number has to do where it can't. docs/performance.md has figures. The user's own
     settings win.
     """
-    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
-        spins = SPINS if os.path.exists("/proc/self/schedstat") else FEW_SPINS
-        os.environ["GOMP_SPINCOUNT"] = str(spins)  # read by the OpenMP of PyTorch for Linux alone
+    if not _OWN & os.environ.keys():
+        watched = _keeps_account() and not _BOUND & os.environ.keys()
+        if watched:
+            os.environ[WATCHED] = "1"
+        # Read by the OpenMP of PyTorch for Linux alone.
+        os.environ["GOMP_SPINCOUNT"] = str(SPINS if watched else FEW_SPINS)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _keeps_account(path: str = "/proc/self/schedstat") -> bool:
+    """Whether Linux tells how long threads stood in line for a core; some kernels have nothing but zeros."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        return any(int(number) for number in file.read().split())
+    return False
 
 
 def lower_priority() -> None:

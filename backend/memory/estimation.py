@@ -59,6 +59,14 @@ GPU_LIBRARY_BYTES = 500 * 2**20
 """On the GPU, beside anything counted here: the context, workspaces of libraries, what is rounded up."""
 
 
+def unet_twice(device_type: str, itemsize: int) -> bool:
+    """Whether the UNet's weights may be there twice: on processors a copy is laid out for bfloat16 products.
+
+    Where UNets alone are in bfloat16, the estimates count them with four bytes a number, which is as much.
+    """
+    return device_type == "cpu" and itemsize == 2
+
+
 @dataclass(frozen=True)
 class Need:
     """Bytes a job needs. On a CPU both are in the same memory, and `host` holds everything.
@@ -158,7 +166,11 @@ class _Job:
     def need(self, moments: list[dict[str, int]], mesh: int = 0) -> Need:
         """With the largest of the moments, or on a CPU with the mesh if that takes more."""
         step = max(moments, key=_total)
-        kept = {"weights": self._weights("unet", "vae_encoder"), "field": self.field}
+        twice = unet_twice(self.here.device_type, self.here.itemsize)
+        kept = {
+            "weights": self._weights("unet", "vae_encoder", *(["unet"] if twice else [])),
+            "field": self.field,
+        }
         process = PROCESS_BYTES.get(self.here.device_type, PROCESS_BYTES["cuda"])
         making = {"mesh and texture": mesh} if mesh else {}
         if self.here.device_type == "cpu":

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from backend.errors import UserError
-from backend.spinning import spinning_while_alone
 from backend.training.average import MovingAverage
 from backend.training.checkpoints import (
     CHECKPOINT,
@@ -105,7 +104,6 @@ class Loop:
         if options.resume:
             self._resume()
 
-    @spinning_while_alone()
     def run(self) -> Outcome:
         """Trains to the end, the pause, or an interrupt (which leaves a checkpoint).
 

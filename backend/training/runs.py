@@ -18,6 +18,7 @@ from backend.diffusion.config import ModelConfig, ViewRangeConfig, read_config
 from backend.diffusion.registry import resolve
 from backend.diffusion.tokenizer import WordTokenizer
 from backend.errors import UserError
+from backend.spinning import spinning_while_alone
 from backend.training.architecture import (
     SMALL,
     AutoencoderShape,
@@ -76,6 +77,7 @@ class RunOptions:
     loop: LoopOptions = field(default_factory=LoopOptions)
 
 
+@spinning_while_alone()
 def train_autoencoder(
     run: RunOptions, options: AutoencoderOptions, shape: AutoencoderShape | None = None
 ) -> dict[str, Any]:
@@ -112,6 +114,7 @@ def train_autoencoder(
     return write_record(run.out, arguments, counted(train, held), outcome, figures, device, {"vae": average})
 
 
+@spinning_while_alone()
 def train_multiview(
     run: RunOptions,
     options: MultiViewOptions,

@@ -14,6 +14,7 @@ from torch import nn
 
 from backend.diffusion import MultiViewDiffusion, load, save
 from backend.diffusion.tiny_encoder import load_tiny_encoder
+from backend.spinning import spinning_while_alone
 from backend.training.architecture import build_tiny_encoder
 from backend.training.loop import Loop, LoopOptions
 from backend.training.made_images import as_distillation_shows, sampled_images
@@ -27,6 +28,7 @@ _HELD_BACK = 8
 """One set in so many is validated on."""
 
 
+@spinning_while_alone()
 def train_tiny_encoder(
     source: str, out: Path, loop: LoopOptions, options: TinyEncoderOptions, device_name: str = "auto"
 ) -> dict[str, Any]:

@@ -1,28 +1,58 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Idle threads look for work while nobody else wants the cores."""
 
+import inspect
 import os
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 
-from backend import spinning
-from backend.spinning import Contention, Line, spinning_while_alone
-from backend.threads import SPINS
+from backend import pipeline, spinning, views
+from backend.spinning import Line, Turns, spinning_while_alone
+from backend.threads import WATCHED, _keeps_account
+from backend.training import runs, tiny_encoder_run
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="GNU's OpenMP, and Linux's account of threads")
+accounts = pytest.mark.skipif(
+    sys.platform != "linux" or not _keeps_account(), reason="Linux that tells how long threads stood in line"
+)
 
 
-def test_contention_shows_at_once_and_must_be_gone_for_a_while() -> None:
-    contention = Contention()
-    shares = [0.02, 0.08, 0.11, 0.08, 0.01, 0.01, 0.01, 0.01, 0.08, *5 * [0.01], 0.08, 1.7]
-    seen = [contention.look(share) for share in shares]
-    assert seen == [False, False, *11 * [True], False, False, True]
+def own_threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate()} & {"spinning", "crowd"}
+
+
+def test_they_sleep_at_once_and_try_again_each_time_later_if_in_vain() -> None:
+    turns = Turns()
+    asleep = [turns.look(0.7, 100 + number / 8) for number in range(200)]
+    tries = [number for number, sleeps in enumerate(asleep) if not sleeps]
+    # After 1, 2, 4, 8 and 8 seconds of sleep; whoever tries is asleep again an eighth of a second later.
+    assert tries == [8, 8 + 17, 25 + 33, 58 + 65, 123 + 65]
+
+
+def test_short_of_that_they_look() -> None:
+    turns = Turns()
+    assert not any(turns.look(in_line, 50.0 + number) for number, in_line in enumerate((0, 0.02, 0.1, 0.14)))
+
+
+def test_peace_makes_the_next_sleep_short_again() -> None:
+    turns, now = Turns(), 100.0
+    for _ in range(50):
+        turns.look(0.7, now)
+        now += 0.1
+    while turns.look(0.0, now):
+        now += 0.1
+    now += 30
+    assert not turns.look(0.0, now)
+    assert turns.look(0.7, now)
+    assert turns.look(0.0, now + 0.9)
+    assert not turns.look(0.0, now + 1.1)
 
 
 def test_the_line_is_read_thread_by_thread(tmp_path: Path) -> None:
@@ -33,103 +63,168 @@ def test_the_line_is_read_thread_by_thread(tmp_path: Path) -> None:
     write(1, 5_000_000_000)
     write(2, 1_000_000_000)
     (tmp_path / "3").mkdir()  # it ends between the list and the look
-    line = Line(tmp_path)
+    line = Line(str(tmp_path))
     write(1, 5_500_000_000)
     (tmp_path / "2" / "schedstat").unlink()
     write(4, 250_000_000)  # began since
+    (tmp_path / "5").mkdir()
+    (tmp_path / "5" / "schedstat").write_text("")
     assert line.seconds() == pytest.approx(0.75)
     assert line.seconds() == 0
 
 
-CROWD = """
-import os, time, torch
-from backend.spinning import Crowd
+@pytest.mark.skipif(sys.platform != "linux", reason="processors are counted as Linux does")
+@pytest.mark.parametrize(
+    ("team", "processors", "crowd"), [(2, 2, 2), (8, 16, 10), (16, 16, 2), (4, 2, 2), (2, 64, 64), (1, 16, 0)]
+)
+def test_a_crowd_makes_more_threads_than_processors(
+    monkeypatch: pytest.MonkeyPatch, team: int, processors: int, crowd: int
+) -> None:
+    monkeypatch.setenv(WATCHED, "1")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: team)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(processors)))
+    assert spinning._teams() == (team, crowd)
+    if crowd:  # OpenMP does not count who starts a team
+        assert team + crowd - 1 > processors
+
+
+def test_nobody_watches_what_has_other_orders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(WATCHED, raising=False)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "300000")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with spinning_while_alone():
+        assert not own_threads()
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[float]], None]:
+    """Makes threads stand in line as long as a list says, then no more; crowds are one thread of Python."""
+
+    class Quiet(spinning.Crowd):
+        def _stay(self, team: int) -> None:
+            self._gone.wait()
+
+    def follow(shares: list[float]) -> None:
+        left: Iterator[float] = iter(shares)
+        monkeypatch.setattr(spinning.Line, "seconds", lambda self: spinning.PERIOD * next(left, 0.0))
+
+    monkeypatch.setattr(spinning, "Crowd", Quiet)
+    monkeypatch.setattr(spinning, "_teams", lambda: (2, 2))
+    monkeypatch.setattr(spinning, "PERIOD", 0.01)
+    monkeypatch.setattr(spinning, "FIRST_HOLD", 0.05)
+    monkeypatch.setattr(spinning.Line, "_read", lambda self: {})
+    return follow
+
+
+def eventually(wanted: set[str]) -> bool:
+    until = time.monotonic() + 60
+    while own_threads() != wanted and time.monotonic() < until:
+        time.sleep(0.002)
+    return own_threads() == wanted
+
+
+def test_a_crowd_comes_and_goes(watched: Callable[[list[float]], None]) -> None:
+    watched([0.0, 1e9])
+    with spinning_while_alone():
+        assert eventually({"spinning", "crowd"})
+        assert eventually({"spinning"})
+    assert not own_threads()
+
+
+def test_both_end_with_what_they_watch_whatever_happens(watched: Callable[[list[float]], None]) -> None:
+    @spinning_while_alone()
+    def work() -> None:
+        assert eventually({"spinning", "crowd"})
+        raise KeyboardInterrupt
+
+    for _ in range(2):  # as often as one likes
+        watched([1e9] * 10_000)
+        with pytest.raises(KeyboardInterrupt):
+            work()
+        assert not own_threads()
+
+
+def test_a_watch_that_fails_leaves_no_crowd(
+    watched: Callable[[list[float]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched([1e9] * 10_000)
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: None)
+    with spinning_while_alone():
+        assert eventually({"spinning", "crowd"})
+
+        def fail(self: Line) -> float:
+            raise ValueError
+
+        monkeypatch.setattr(spinning.Line, "seconds", fail)
+        assert eventually(set())
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (pipeline, "generate"),
+        (views, "sample_views"),
+        (runs, "train_autoencoder"),
+        (runs, "train_multiview"),
+        (tiny_encoder_run, "train_tiny_encoder"),
+    ],
+)
+def test_all_long_work_is_watched(module: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered: list[bool] = []
+
+    def note() -> tuple[int, int]:
+        entered.append(True)
+        return 1, 0
+
+    monkeypatch.setattr(spinning, "_teams", note)
+    function = getattr(module, name)
+    needed = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+    with pytest.raises(AttributeError):  # whatever it asks of these
+        function(*(None for _ in needed))
+    assert entered
+
+
+REAL = """
+import os, sys, threading, time
+cores = set(sorted(os.sched_getaffinity(0))[:2])
+os.sched_setaffinity(0, cores)
+from backend.threads import share_cores
+share_cores()
+import torch
+from backend.spinning import Crowd, spinning_while_alone
+"""
+CROWD = (
+    REAL
+    + """
+def count():
+    return len(os.listdir("/proc/self/task"))
 def settle(wanted):
     until = time.monotonic() + 60
     while count() != wanted and time.monotonic() < until:
         time.sleep(0.01)
     return count()
-def count():
-    return len(os.listdir("/proc/self/task"))
-torch.zeros(1 << 20).add_(1)
-before, team = count(), torch.get_num_threads()
+def burnt():
+    # A short product now and then: its other thread looks for work in the meantime, or does not.
+    start = time.process_time()
+    for _ in range(100):
+        x.add_(1)
+        time.sleep(0.002)
+    return time.process_time() - start
+x = torch.zeros(1 << 17)
+x.add_(1)
+before, team, usual = count(), 5, torch.get_num_threads()
 for _ in range(2):
-    crowd = Crowd(starters=2, team=team)
-    print((settle(before + 2 * team) - before) / team)
+    free = burnt()
+    crowd = Crowd(team)
+    print(settle(before + team) - before)
+    print(burnt() < free / 2)
     crowd.leave()
-    print(settle(before) - before)
+    print(settle(before) - before, torch.get_num_threads() == usual)
 """
-
-
-@linux
-def test_a_crowd_is_there_till_it_leaves() -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
-    done = subprocess.run([sys.executable, "-c", CROWD], env=environment, capture_output=True, text=True)
-    assert done.stdout.split() == ["2.0", "0", "2.0", "0"], done.stderr
-
-
-@linux
-@pytest.mark.parametrize(
-    ("team", "processors", "expected"),
-    [
-        (2, 2, (1, 2)),  # 2 + 1 threads on 2 processors
-        (8, 16, (2, 8)),  # 8 + 7 + 7 on 16
-        (16, 16, (1, 16)),
-        (4, 2, (1, 4)),
-        (1, 16, None),  # nobody to wait for
-        (2, 64, None),
-    ],
 )
-def test_how_large_a_crowd_makes_more_threads_than_processors(
-    monkeypatch: pytest.MonkeyPatch, team: int, processors: int, expected: tuple[int, int] | None
-) -> None:
-    monkeypatch.setenv("GOMP_SPINCOUNT", str(SPINS))
-    monkeypatch.setattr(torch, "get_num_threads", lambda: team)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(processors)))
-    assert spinning._starters() == expected
-    if expected:
-        starters, _ = expected
-        assert team + starters * (team - 1) > processors
-
-
-@pytest.mark.parametrize("own", ["", "1000", "300001"])
-def test_the_users_own_setting_wins(monkeypatch: pytest.MonkeyPatch, own: str) -> None:
-    monkeypatch.setenv("GOMP_SPINCOUNT", own)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    before = threading.active_count()
-    with spinning_while_alone():
-        assert threading.active_count() == before
-
-
-@linux
-def test_the_watch_ends_with_what_it_watches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spinning, "_starters", lambda: (1, 2))
-    monkeypatch.setattr(spinning, "PERIOD", 0.01)
-    monkeypatch.setattr(spinning.Line, "seconds", lambda self: 1.0)
-    before = set(threading.enumerate())
-
-    @spinning_while_alone()
-    def work() -> set[str]:
-        names: set[str] = set()
-        until = time.monotonic() + 60
-        while "crowd" not in names and time.monotonic() < until:
-            names = {thread.name for thread in set(threading.enumerate()) - before}
-        return names
-
-    for _ in range(2):  # as often as one likes
-        assert work() == {"spinning", "crowd"}
-        assert set(threading.enumerate()) == before
-
-
-BESIDE_OTHERS = """
-import os, sys, time
-cores = set(sorted(os.sched_getaffinity(0))[:2])
-os.sched_setaffinity(0, cores)
-os.environ["OMP_NUM_THREADS"] = "2"
-from backend.threads import share_cores
-share_cores()
-import threading, torch
-from backend.spinning import spinning_while_alone
+BESIDE_OTHERS = (
+    REAL
+    + """
 x = torch.rand(1 << 18)
 with spinning_while_alone():
     until = time.monotonic() + 120
@@ -139,19 +234,33 @@ with spinning_while_alone():
             sys.exit(0)
 sys.exit(1)
 """
+)
 
 
-@linux
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("one core")
+    environment = {key: value for key, value in os.environ.items() if "OMP" not in key and key != WATCHED}
+    environment |= {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+@accounts
+def test_while_there_is_a_crowd_nobody_looks() -> None:
+    done = run(CROWD)
+    assert done.stdout.splitlines() == 2 * ["5", "True", "0 True"], done
+
+
+@accounts
 def test_others_who_want_the_cores_are_seen() -> None:
     """Real programs on the same cores; nothing can be said of cores being free, where tests run."""
     cores = sorted(os.sched_getaffinity(0))[:2]
-    if len(cores) < 2:
-        pytest.skip("one core")
     busy = f"import os; os.sched_setaffinity(0, {set(cores)}); [None for _ in iter(int, 1)]"
     others = [subprocess.Popen([sys.executable, "-c", busy]) for _ in cores]
-    environment = {key: value for key, value in os.environ.items() if "OMP" not in key}
     try:
-        assert subprocess.run([sys.executable, "-c", BESIDE_OTHERS], env=environment).returncode == 0
+        assert run(BESIDE_OTHERS).returncode == 0
     finally:
         for process in others:
             process.kill()

@@ -4,41 +4,56 @@
 import os
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
-from backend.threads import FEW_SPINS, SPINS, lower_priority, share_cores
+from backend import threads
+from backend.threads import FEW_SPINS, SPINS, WATCHED, lower_priority, share_cores
 
-NAMES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+NAMES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", WATCHED)
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may have some; what a test sets is put back afterwards."""
+    for name in (*NAMES, "OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
 
 
 @pytest.mark.parametrize(
-    ("own", "expected"),
+    ("account", "own", "expected"),
     [
-        ({}, ("PASSIVE", str(SPINS if sys.platform == "linux" else FEW_SPINS))),
-        ({"OMP_WAIT_POLICY": "ACTIVE"}, ("ACTIVE", None)),
-        ({"GOMP_SPINCOUNT": "7"}, ("PASSIVE", "7")),
+        (True, {}, ("PASSIVE", str(SPINS), "1")),
+        (False, {}, ("PASSIVE", str(FEW_SPINS), None)),
+        (True, {"OMP_PROC_BIND": "true"}, ("PASSIVE", str(FEW_SPINS), None)),
+        (True, {"OMP_WAIT_POLICY": "ACTIVE"}, ("ACTIVE", None, None)),
+        (True, {"GOMP_SPINCOUNT": "300000"}, ("PASSIVE", "300000", None)),
     ],
 )
-def test_the_users_own_settings_win(
-    own: dict[str, str], expected: tuple[str | None, ...], monkeypatch: pytest.MonkeyPatch
+def test_how_threads_wait(
+    account: bool,
+    own: dict[str, str],
+    expected: tuple[str | None, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in NAMES:
-        monkeypatch.setenv(name, "put back afterwards")
-        monkeypatch.delenv(name)
+    monkeypatch.setattr(threads, "_keeps_account", lambda: account)
     for name, value in own.items():
         monkeypatch.setenv(name, value)
     share_cores()
     assert tuple(map(os.environ.get, NAMES)) == expected
+    share_cores()  # as a worker that inherits all that
+    assert tuple(map(os.environ.get, NAMES)) == expected
 
 
-def test_without_an_account_of_threads_they_look_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in NAMES:
-        monkeypatch.setenv(name, "put back afterwards")
-        monkeypatch.delenv(name)
-    monkeypatch.setattr(os.path, "exists", lambda path: False)
-    share_cores()
-    assert os.environ["GOMP_SPINCOUNT"] == str(FEW_SPINS)
+@pytest.mark.parametrize(
+    ("text", "kept"), [("1807275 0 3\n", True), ("0 0 0\n", False), ("", False), (None, False)]
+)
+def test_an_account_of_zeros_is_none(text: str | None, kept: bool, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "schedstat").write_text(text)
+    assert threads._keeps_account(str(tmp_path / "schedstat")) is kept
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own there")

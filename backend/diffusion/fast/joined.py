@@ -19,6 +19,7 @@ class Joined:
         self._layers = tuple(layers)
         self._weight: Tensor | None = None
         self._bias: Tensor | None = None
+        self._versions: list[int] = []
 
     def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
         """(…, F) -> the output of each layer, views of one tensor."""
@@ -36,6 +37,10 @@ class Joined:
         ):
             self._join()
         assert self._weight is not None
+        versions = [layer.weight._version for layer in self._layers]
+        if versions != self._versions:
+            # Another tensor of the same numbers, for whoever remembers something of the old one.
+            self._weight, self._versions = self._weight.detach(), versions
         return linear(x, self._weight, self._bias)
 
     @property

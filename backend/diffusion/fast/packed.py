@@ -2,7 +2,8 @@
 """Products of frozen weights on a processor in bfloat16: oneDNN's, with weights laid out once for all calls.
 
 PyTorch's own modules have a weight laid out anew at each call, and what is added to a product is an operation
-of its own. Where maps are small that takes as long as the product. No gradients.
+of its own. Where maps are small that takes as long as the product. Gradients there are none, and weights are
+there twice: the network's stay as they were.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def conv(
 
     given = bias, padding, stride, (1, 1), 1
     operations = torch.ops.mkldnn._convolution_pointwise
-    packed = _packed(weight, pack)
+    packed = _packed(weight, (stride, padding), pack)
     if plus is None:
         return operations.default(x, packed, *given, "none", [], "")
     return operations.binary(x, plus, packed, *given, "add", 1.0, None, [], None)
@@ -54,15 +55,19 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, plus: Tensor |
     def pack() -> Tensor:
         return torch.ops.mkldnn._reorder_linear_weight(weight.detach().flatten(1), x.numel() // x.shape[-1])
 
-    packed = _packed(weight, pack)
+    packed = _packed(weight, "linear", pack)
     if plus is None:
         return torch.ops.mkldnn._linear_pointwise.default(x, packed, bias, "none", [], "")
     return torch.ops.mkldnn._linear_pointwise.binary(x, plus, packed, bias, "add")
 
 
-def _packed(weight: Tensor, pack: Callable[[], Tensor]) -> Tensor:
-    """What was packed of that weight before, unless it was moved, cast or written to since."""
-    state = weight.data_ptr(), weight.dtype, weight._version
+def _packed(weight: Tensor, kind: Any, pack: Callable[[], Tensor]) -> Tensor:
+    """What was packed of that weight before, unless it was moved, cast or written to since.
+
+    kind: what else the layout depends on. Of weights that share storage only the one that was written to
+    knows of it.
+    """
+    state = kind, weight.data_ptr(), weight.dtype, weight._version
     found = _known.get(weight)
     if found is None or found[0] != state:
         found = _known[weight] = state, pack()

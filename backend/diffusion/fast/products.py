@@ -109,14 +109,14 @@ def _suits_first_conv(weight: Tensor, stride: Pair, padding: Pair) -> bool:
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x weight' + bias. x: (B, L, F); weight: (F', F), or that of a 1 x 1 convolution."""
+    """x weight' + bias. x: (…, F); weight: (F', F), or that of a 1 x 1 convolution."""
     if packed.serves(x):
         return packed.linear(x, weight, bias)
     return F.linear(x, weight.flatten(1), bias)
 
 
 def add_linear(x: Tensor, h: Tensor, weight: Tensor) -> Tensor:
-    """x + h weight', in the place of x where no gradient is wanted. x: (B, L, C); h: (B, L, F)."""
+    """x + h weight', perhaps in the place of x. x: (B, L, C); h: (B, L, F)."""
     if packed.serves(h):
         return packed.linear(h, weight, plus=x)
     if wants_gradient(x, h):

@@ -262,6 +262,13 @@ def test_a_cpu_has_one_memory_and_the_mesh_may_be_the_peak() -> None:
     assert large.host_total == sum(large.host.values())
 
 
+def test_in_half_precision_a_cpu_has_the_unet_twice() -> None:
+    numbers = PRESETS["standard"].small
+    half, whole = (estimate(TOY, numbers, Surroundings("cpu", size)).host["weights"] for size in (2, 4))
+    assert half == whole // 2 + 2 * TOY.parameters["unet"]
+    assert estimate(TOY, numbers, PLAIN).device["weights"] == whole // 2
+
+
 def test_the_text_encoder_counts_where_it_is_the_largest() -> None:
     wordy = replace(TOY, parameters={**TOY.parameters, "text": 10**9})
     need = estimate(wordy, replace(PAPER, render_size=16, refine_from=1.0), PLAIN)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backend.diffusion.fast import packed
+from backend.diffusion.fast.joined import Joined
 
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch without oneDNN")
 
@@ -64,7 +65,9 @@ def test_a_linear_layer_and_what_is_added(
     x, weight = random(2, 9, 12), random(20, 12, *ending)
     bias, plus = random(20) if with_bias else None, random(2, 9, 20) if with_plus else None
     expected = F.linear(x, weight.flatten(1), bias)
+    before = None if plus is None else plus.clone()
     found = packed.linear(x, weight, bias, plus)
+    assert before is None or torch.equal(plus, before)  # type: ignore[arg-type]
     torch.testing.assert_close(found, expected if plus is None else expected + plus, atol=1e-4, rtol=1e-4)
 
 
@@ -84,6 +87,38 @@ def test_a_weight_is_laid_out_once_and_anew_when_it_changed(random: Callable[...
     assert second is not first
     layer.weight.data = random(20, 12)  # as a module that is moved or cast does
     assert laid_out() is not second
+
+
+@torch.no_grad()
+def test_one_weight_may_serve_two_kinds_of_product(random: Callable[..., Tensor]) -> None:
+    weight, x = random(20, 12, 1, 1), as_channels_last(random(2, 12, 4, 4))
+    tokens = x.permute(0, 2, 3, 1).flatten(1, 2)
+    for _ in range(2):
+        mapped = packed.conv(x, weight, None, (1, 1), (0, 0))
+        product = packed.linear(tokens, weight)
+        torch.testing.assert_close(mapped.permute(0, 2, 3, 1).flatten(1, 2), product, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_joined_layers_that_are_written_to_are_laid_out_anew(
+    random: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed, "serves", lambda x: True)
+    layers = [nn.Linear(12, width).requires_grad_(False) for width in (20, 6)]
+    joined, x = Joined(layers), random(2, 9, 12)
+
+    def check() -> None:
+        for found, layer in zip(joined(x), layers, strict=True):
+            expected = F.linear(x, layer.weight, layer.bias)
+            torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+    check()
+    layers[1].weight.mul_(2)
+    check()
+    layers[0].load_state_dict(nn.Linear(12, 20).state_dict())
+    check()
+    layers[0].bias.add_(1)
+    check()
 
 
 @torch.no_grad()
