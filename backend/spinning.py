@@ -24,9 +24,13 @@ log = logging.getLogger(__name__)
 
 PERIOD = 0.2
 """Seconds between two looks at how long threads stood in line for a core."""
-CROWDED = 0.15
-"""Seconds in line, of all threads together, per second. Alone it is 0.004, and 0.1 at times while a model is
-loaded; beside one program on two cores 0.7."""
+CROWDED, CROWDED_BY_THREAD = 0.11, 0.02
+"""Seconds in line, of all threads together, per second: others want the cores if it is more than the first,
+and for each thread the second, at two looks in a row.
+
+Two threads alone have 0.004, and 0.1 at times while a model is loaded, beside one program 0.7. Sixteen alone
+had more than 0.15 at some looks. With a program more than cores, half a thread or more waits at any time.
+"""
 FIRST_HOLD, LONGEST_HOLD = 1.0, 8.0
 """Seconds of sleep till the next try."""
 
@@ -43,7 +47,7 @@ def spinning_while_alone() -> Iterator[None]:
         yield
         return
     stop = threading.Event()
-    watch = threading.Thread(target=_watch, args=(stop, crowd), name="spinning", daemon=True)
+    watch = threading.Thread(target=_watch, args=(stop, team, crowd), name="spinning", daemon=True)
     watch.start()
     log.debug("Teams of %d threads; %d more make them sleep.", team, crowd - 1)
     try:
@@ -60,8 +64,10 @@ class Turns:
     after some time they try again, each time that was in vain later.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, team: int) -> None:
         self.asleep = False
+        self._limit = CROWDED + CROWDED_BY_THREAD * team
+        self._crowded = 0
         self._hold = FIRST_HOLD
         self._since = 0.0
 
@@ -74,7 +80,10 @@ class Turns:
             self.asleep = now - self._since < self._hold
             if not self.asleep:
                 self._since = now
-        elif in_line > CROWDED:
+            return self.asleep
+        self._crowded = self._crowded + 1 if in_line > self._limit else 0
+        if self._crowded > 1:
+            self._crowded = 0
             in_vain = 0 < now - self._since < self._hold
             self._hold = min(2 * self._hold, LONGEST_HOLD) if in_vain else FIRST_HOLD
             self.asleep, self._since = True, now
@@ -135,8 +144,8 @@ class Crowd:
         self._gone.wait()
 
 
-def _watch(stop: threading.Event, team: int) -> None:
-    turns, line, since = Turns(), Line(), time.monotonic()
+def _watch(stop: threading.Event, team: int, extra: int) -> None:
+    turns, line, since = Turns(team), Line(), time.monotonic()
     crowd: Crowd | None = None
     try:
         while not stop.wait(PERIOD):
@@ -144,7 +153,7 @@ def _watch(stop: threading.Event, team: int) -> None:
             asleep, since = turns.look(waited / max(now - since, PERIOD), now), now
             if asleep and crowd is None:
                 with suppress(RuntimeError):  # no more threads are to be had at present
-                    crowd = Crowd(team)
+                    crowd = Crowd(extra)
             elif crowd is not None and not asleep:
                 crowd.leave()
                 crowd = None

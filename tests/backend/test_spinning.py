@@ -28,31 +28,40 @@ def own_threads() -> set[str]:
     return {thread.name for thread in threading.enumerate()} & {"spinning", "crowd"}
 
 
-def test_they_sleep_at_once_and_try_again_each_time_later_if_in_vain() -> None:
-    turns = Turns()
+def test_they_sleep_soon_and_try_again_each_time_later_if_in_vain() -> None:
+    turns = Turns(team=2)
     asleep = [turns.look(0.7, 100 + number / 8) for number in range(200)]
     tries = [number for number, sleeps in enumerate(asleep) if not sleeps]
-    # After 1, 2, 4, 8 and 8 seconds of sleep; whoever tries is asleep again an eighth of a second later.
-    assert tries == [8, 8 + 17, 25 + 33, 58 + 65, 123 + 65]
+    # After 1, 2, 4, 8 and 8 seconds of sleep; whoever tries is asleep again two eighths of a second later.
+    assert tries == [0, *(9, 10), *(27, 28), *(61, 62), *(127, 128), *(193, 194)]
 
 
-def test_short_of_that_they_look() -> None:
-    turns = Turns()
-    assert not any(turns.look(in_line, 50.0 + number) for number, in_line in enumerate((0, 0.02, 0.1, 0.14)))
+@pytest.mark.parametrize(
+    ("team", "in_line", "sleep"),
+    [
+        (2, [0.02, 0.1, 0.14, 0.14], False),
+        (2, [0.3, 0.1, 0.3, 0.1], False),  # never twice in a row
+        (2, [0.1, 0.16, 0.16], True),
+        (16, [0.4, 0.4, 0.4], False),
+        (16, [0.5, 0.5], True),
+    ],
+)
+def test_how_long_a_line_makes_them_sleep(team: int, in_line: list[float], sleep: bool) -> None:
+    turns = Turns(team)
+    assert [turns.look(share, 50 + number / 4) for number, share in enumerate(in_line)][-1] is sleep
 
 
 def test_peace_makes_the_next_sleep_short_again() -> None:
-    turns, now = Turns(), 100.0
+    turns, now = Turns(2), 100.0
     for _ in range(50):
         turns.look(0.7, now)
-        now += 0.1
+        now += 0.125
     while turns.look(0.0, now):
-        now += 0.1
+        now += 0.125
     now += 30
-    assert not turns.look(0.0, now)
-    assert turns.look(0.7, now)
-    assert turns.look(0.0, now + 0.9)
-    assert not turns.look(0.0, now + 1.1)
+    assert [turns.look(0.7, now + number / 8) for number in range(2)] == [False, True]
+    assert turns.look(0.0, now + 1)
+    assert not turns.look(0.0, now + 1.25)
 
 
 def test_the_line_is_read_thread_by_thread(tmp_path: Path) -> None:
@@ -124,7 +133,7 @@ def eventually(wanted: set[str]) -> bool:
 
 
 def test_a_crowd_comes_and_goes(watched: Callable[[list[float]], None]) -> None:
-    watched([0.0, 1e9])
+    watched([0.0, 1e9, 1e9])
     with spinning_while_alone():
         assert eventually({"spinning", "crowd"})
         assert eventually({"spinning"})
