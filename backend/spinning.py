@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 import os
 import sys
 import threading
@@ -95,13 +96,14 @@ class Line:
 
     def __init__(self, tasks: str = "/proc/self/task") -> None:
         self._tasks = tasks
-        self._before = self._read()
+        self._before: dict[str, int] | None = None
 
     def seconds(self) -> float:
-        """Of all threads together, since the last call."""
-        before, self._before = self._before, self._read()
-        waited = (after - before.get(thread, 0) for thread, after in self._before.items())
-        return sum(waited) / 1e9
+        """Of all threads together, since the last call, 0 at the first. Raises OSError if nothing is told."""
+        now = self._read()
+        before = now if self._before is None else self._before
+        self._before = before | now  # who could not be read just now is not new at the next look
+        return sum(after - before.get(thread, 0) for thread, after in now.items()) / 1e9
 
     def _read(self) -> dict[str, int]:
         """Nanoseconds since each thread began."""
@@ -149,7 +151,11 @@ def _watch(stop: threading.Event, team: int, extra: int) -> None:
     crowd: Crowd | None = None
     try:
         while not stop.wait(PERIOD):
-            waited, now = line.seconds(), time.monotonic()
+            try:
+                waited = line.seconds()
+            except OSError:
+                waited = math.inf  # who can't tell stands back
+            now = time.monotonic()
             asleep, since = turns.look(waited / max(now - since, PERIOD), now), now
             if asleep and crowd is None:
                 with suppress(RuntimeError):  # no more threads are to be had at present

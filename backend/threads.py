@@ -18,6 +18,8 @@ _OWN = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}
 _BOUND = {"OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"}
 """With these OpenMP counts processors in a way that PyTorch does not show."""
 
+_MOST_EXTRA = 64
+
 
 def share_cores() -> None:
     """Makes threads that wait stand back behind other programs, if `backend.spinning` watches them.
@@ -29,12 +31,26 @@ def share_cores() -> None:
     settings win.
     """
     if not _OWN & os.environ.keys():
-        watched = _keeps_account() and not _BOUND & os.environ.keys()
+        watched = _keeps_account() and _team_is_large() and not _BOUND & os.environ.keys()
         if watched:
             os.environ[WATCHED] = "1"
         # Read by the OpenMP of PyTorch for Linux alone.
         os.environ["GOMP_SPINCOUNT"] = str(SPINS if watched else FEW_SPINS)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def few_spins() -> None:
+    """For one of several processes that share the cores anyway: nobody needs to watch it."""
+    if os.environ.pop(WATCHED, None):
+        os.environ["GOMP_SPINCOUNT"] = str(FEW_SPINS)
+
+
+def _team_is_large() -> bool:
+    """Whether OpenMP, with few more threads, has more than processors: a watch may have to start them."""
+    processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+    team = os.environ.get("OMP_NUM_THREADS", "")
+    # PyTorch takes a thread for each core, which may be two processors.
+    return processors - (int(team) if team.isdecimal() else processors // 2) <= _MOST_EXTRA
 
 
 def _keeps_account(path: str = "/proc/self/schedstat") -> bool:

@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     with closing(run_all(tasks, references, jobs, tell)) as results:
         for result in results:
             finished[result.score.slug] = result
-            left = _left(len(finished), len(tasks), jobs, time.monotonic() - started)
+            left = _left(len(finished), len(tasks), jobs, time.monotonic() - started) if settings else ""
             print(_line(len(finished), len(tasks), result) + left, flush=True)  # noqa: T201
 
     ordered = [finished[ref.slug] for ref in references]
@@ -140,7 +140,9 @@ def _left(done: int, total: int, jobs: int, elapsed: float) -> str:
     if done == total:
         return ""
     done_in_all = done + (min(jobs, total - done + 1) - 1) / 2
-    return f", {format_seconds(elapsed / done_in_all * (total - done_in_all))} left"
+    each = elapsed * jobs / done_in_all
+    # At the end not all have something to do, and the last may have just begun.
+    return f", {format_seconds(each * max((total - done_in_all) / jobs, 1))} left"
 
 
 def _prepare(out: Path) -> None:

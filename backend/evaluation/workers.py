@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from backend.threads import few_spins
+
 Submit = Callable[..., "Future[Any]"]
 
 
@@ -27,7 +29,7 @@ def workers(count: int, threads: int) -> Iterator[Submit]:
     others = set(multiprocessing.active_children())
     # spawn: a forked process can't use CUDA
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, context, initializer=_prepare, initargs=(threads,))
+    pool = ProcessPoolExecutor(count, context, initializer=_prepare, initargs=(threads, count))
     try:
         yield partial(_submit, pool)
         pool.shutdown()
@@ -53,12 +55,14 @@ def _submit(pool: ProcessPoolExecutor, work: Callable[..., Any], *arguments: Any
         return failed
 
 
-def _prepare(threads: int) -> None:
+def _prepare(threads: int, processes: int) -> None:
     """The terminal's Ctrl-C reaches a worker, too, but it is the parent that ends it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)
+    if processes > 1:
+        few_spins()
     if "torch" in sys.modules:  # otherwise it reads the environment when it is imported
         sys.modules["torch"].set_num_threads(threads)
 

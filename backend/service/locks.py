@@ -38,7 +38,7 @@ class FileLock:
             OSError: the file cannot be opened for writing.
         """
         deadline = time.monotonic() + wait
-        file = open(self._path, "ab")  # noqa: SIM115 - kept open as long as the lock is held
+        file = open(self._path, "ab", buffering=0)  # noqa: SIM115 - kept open as long as the lock is held
         while True:
             try:
                 _lock(file)
@@ -67,7 +67,6 @@ class FileLock:
         with contextlib.suppress(OSError):
             self._file.truncate(0)
             self._file.write(f" {os.getpid()}".encode())
-            self._file.flush()
 
     def release(self) -> None:
         """Gives the lock back; does nothing when it is not held."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backend import threads
-from backend.threads import FEW_SPINS, SPINS, WATCHED, lower_priority, share_cores
+from backend.threads import FEW_SPINS, SPINS, WATCHED, few_spins, lower_priority, share_cores
 
 NAMES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", WATCHED)
 
@@ -45,6 +45,33 @@ def test_how_threads_wait(
     assert tuple(map(os.environ.get, NAMES)) == expected
     share_cores()  # as a worker that inherits all that
     assert tuple(map(os.environ.get, NAMES)) == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processors are counted as Linux does")
+@pytest.mark.parametrize(
+    ("processors", "team", "large"),
+    [(2, None, True), (128, None, True), (130, None, False), (128, "4", False)],
+)
+def test_a_watch_would_start_few_threads(
+    processors: int, team: str | None, large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "_keeps_account", lambda: True)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(processors)))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if team:
+        monkeypatch.setenv("OMP_NUM_THREADS", team)
+    share_cores()
+    assert (WATCHED in os.environ) == large
+
+
+def test_one_of_several_processes_looks_seldom_without_a_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    few_spins()
+    assert os.environ["GOMP_SPINCOUNT"] == "7"  # the user's
+    monkeypatch.setenv(WATCHED, "1")
+    few_spins()
+    assert os.environ["GOMP_SPINCOUNT"] == str(FEW_SPINS)
+    assert WATCHED not in os.environ
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from backend.diffusion.fast import packed
 from backend.diffusion.fast.products import linear
 
 
@@ -37,10 +38,11 @@ class Joined:
         ):
             self._join()
         assert self._weight is not None
-        versions = [layer.weight._version for layer in self._layers]
-        if versions != self._versions:
-            # Another tensor of the same numbers, for whoever remembers something of the old one.
-            self._weight, self._versions = self._weight.detach(), versions
+        if packed.serves(x):
+            versions = [layer.weight._version for layer in self._layers]
+            if versions != self._versions:
+                # Another tensor of the same numbers: what was packed of the old one is not found any more.
+                self._weight, self._versions = self._weight.detach(), versions
         return linear(x, self._weight, self._bias)
 
     @property

@@ -19,7 +19,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 Pair = tuple[int, int]
 
 _known: Any = WeakTensorKeyDictionary()
-"""Of a weight: what tells that it is still the same, and the weight as oneDNN wants it."""
+"""Of a weight by kind of product: what tells that it is still the same, and how oneDNN wants it."""
 
 
 def serves(x: Tensor) -> bool:
@@ -64,13 +64,14 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, plus: Tensor |
 def _packed(weight: Tensor, kind: Any, pack: Callable[[], Tensor]) -> Tensor:
     """What was packed of that weight before, unless it was moved, cast or written to since.
 
-    kind: what else the layout depends on. Of weights that share storage only the one that was written to
-    knows of it.
+    kind: what else the layout depends on. Who writes to `weight.data`, or to another tensor of the same
+    storage, is not seen.
     """
-    state = kind, weight.data_ptr(), weight.dtype, weight._version
-    found = _known.get(weight)
+    state = weight.data_ptr(), weight.dtype, weight._version
+    kinds = _known.setdefault(weight, {})
+    found = kinds.get(kind)
     if found is None or found[0] != state:
-        found = _known[weight] = state, pack()
+        found = kinds[kind] = state, pack()
     return found[1]
 
 

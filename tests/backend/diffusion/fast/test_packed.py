@@ -78,7 +78,7 @@ def test_a_weight_is_laid_out_once_and_anew_when_it_changed(random: Callable[...
     def laid_out() -> Any:
         found = packed.linear(x, layer.weight)
         torch.testing.assert_close(found, F.linear(x, layer.weight), atol=1e-4, rtol=1e-4)
-        return packed._known[layer.weight][1]
+        return packed._known[layer.weight]["linear"][1]
 
     first = laid_out()
     assert laid_out() is first
@@ -93,10 +93,14 @@ def test_a_weight_is_laid_out_once_and_anew_when_it_changed(random: Callable[...
 def test_one_weight_may_serve_two_kinds_of_product(random: Callable[..., Tensor]) -> None:
     weight, x = random(20, 12, 1, 1), as_channels_last(random(2, 12, 4, 4))
     tokens = x.permute(0, 2, 3, 1).flatten(1, 2)
+    laid_out: list[list[int]] = []
     for _ in range(2):
         mapped = packed.conv(x, weight, None, (1, 1), (0, 0))
         product = packed.linear(tokens, weight)
+        laid_out.append([id(found) for _, found in packed._known[weight].values()])
         torch.testing.assert_close(mapped.permute(0, 2, 3, 1).flatten(1, 2), product, atol=1e-4, rtol=1e-4)
+    assert laid_out[0] == laid_out[1]
+    assert len(laid_out[0]) == 2
 
 
 @torch.no_grad()
