@@ -8,6 +8,7 @@ stopped by the user.
 import argparse
 import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,7 +72,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def _point_to_backend(parser: Parser, argv: Sequence[str]) -> None:
     """Ends with a sentence where a command of the backend is asked for here."""
     if argv and argv[0] in COMMANDS:
-        parser.error(f"{argv[0]!r} is a command of the backend: `build.py python -m backend {argv[0]}`.")
+        line = shlex.join(["python3", "build.py", "python", "-m", "backend", *argv])
+        parser.error(f"{argv[0]!r} is a command of the backend: `{line}`.")
 
 
 def split(argv: list[str]) -> tuple[list[str], list[str]]:

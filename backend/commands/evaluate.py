@@ -31,7 +31,11 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of every prompt (default: 0)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     parser.add_argument(
-        "--out", type=Path, default=Path("out/evaluation"), metavar="DIR", help="where to write"
+        "--out",
+        type=Path,
+        default=Path("out/evaluation"),
+        metavar="DIR",
+        help="where to write (default: out/evaluation)",
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="prompts made at once (default: 1)")
     parser.add_argument(
@@ -47,12 +51,12 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate. Raises UserError for what can't be read, written or chosen."""
-    import itertools
     import json
     import time
     from contextlib import closing
 
-    from backend.errors import UserError
+    from backend.commands.interruption import being_told_to_end_is_ctrl_c
+    from backend.errors import Cancelled, UserError
     from backend.evaluation.heldout import FOLDER, load_heldout
     from backend.evaluation.report import as_json, as_markdown, summarize
     from backend.evaluation.runs import Task, choose, run_all
@@ -75,18 +79,22 @@ def run(args: argparse.Namespace) -> int:
         for ref in references
     ]
     finished: dict[str, Finished] = {}
-    begun = itertools.count(1)
     jobs, started = min(args.jobs, len(tasks)), time.monotonic()
 
     def tell(reference: Reference) -> None:
         if settings is not None:  # meshes that are there take no time to speak of
-            print(f"{next(begun)}/{len(tasks)} {reference.prompt}: begun", flush=True)  # noqa: T201
+            print(f"{reference.prompt}: begun", flush=True)  # noqa: T201
 
-    with closing(run_all(tasks, references, jobs, tell)) as results:
-        for result in results:
-            finished[result.score.slug] = result
-            left = _left(len(finished), len(tasks), jobs, time.monotonic() - started) if settings else ""
-            print(_line(len(finished), len(tasks), result) + left, flush=True)  # noqa: T201
+    try:
+        with being_told_to_end_is_ctrl_c(), closing(run_all(tasks, references, jobs, tell)) as results:
+            for result in results:
+                finished[result.score.slug] = result
+                left = _left(len(finished), len(tasks), jobs, time.monotonic() - started) if settings else ""
+                print(_line(len(finished), len(tasks), result) + left, flush=True)  # noqa: T201
+    except KeyboardInterrupt:
+        if not finished or not settings:
+            raise
+        raise Cancelled(f"Stopped. --from {args.out} scores the meshes that are finished.") from None
 
     ordered = [finished[ref.slug] for ref in references]
     scores = [result.score for result in ordered]

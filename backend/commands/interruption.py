@@ -38,7 +38,7 @@ class Interruption:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        _give_back(self._before)
+        give_back(self._before)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
@@ -55,7 +55,7 @@ def being_told_to_end_is_ctrl_c() -> Iterator[None]:
     try:
         yield
     finally:
-        _give_back(before)
+        give_back(before)
 
 
 def told_to_end() -> tuple[int, ...]:
@@ -77,6 +77,7 @@ def take(numbers: tuple[int, ...], handler: Any) -> dict[int, Any]:
     return before
 
 
-def _give_back(before: dict[int, Any]) -> None:
+def give_back(before: dict[int, Any]) -> None:
+    """Sets the handlers that `take` returned."""
     for number, handler in before.items():
         signal.signal(number, signal.SIG_DFL if handler is None else handler)

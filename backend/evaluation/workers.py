@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from backend.commands.interruption import give_back, take, told_to_end
 from backend.threads import few_spins
 
 Submit = Callable[..., "Future[Any]"]
@@ -77,20 +78,20 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _interrupted_later() -> Iterator[None]:
-    """Ctrl-C waits for the end of the block. A process begun in it is deaf already while it imports."""
+    """Signals wait for the end of the block. A process begun in it is deaf to Ctrl-C while it imports."""
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield
         return
     came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    before = take((signal.SIGINT, *told_to_end()), lambda number, _: came.append(number))
     try:
-        # Masked as well, which a child inherits; alone that would not do: another thread may get the signal.
+        # Ctrl-C is masked, too, which a child inherits; alone that would not do: another thread may get it.
         with _masked():
             yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        give_back(before)
         if came:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(came[0])
 
 
 @contextmanager

@@ -45,7 +45,8 @@ class TestCommandLine:
             command_line.parse(["generate", "a red mug"])
         assert end.value.code == command_line.EXIT_USER
         assert capsys.readouterr().err == (
-            "build.py: 'generate' is a command of the backend: `build.py python -m backend generate`. "
+            "build.py: 'generate' is a command of the backend: "
+            "`python3 build.py python -m backend generate 'a red mug'`. "
             "`build.py --help` tells more.\n"
         )
 
