@@ -8,17 +8,23 @@ import sys
 
 import pytest
 
+from backend.commands.interruption import give_back, told_to_end
 from building import children
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="signals and inherited locks are POSIX")
 
 
 @pytest.fixture
-def hears_ctrl_c():
-    """A runner may have been started deaf to it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+def handlers_are_put_back():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *told_to_end())}
     yield
-    signal.signal(signal.SIGINT, before)
+    give_back(before)
+
+
+@pytest.fixture
+def hears_ctrl_c(handlers_are_put_back):
+    """A runner may have been started deaf to it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class TestChildren:
@@ -66,33 +72,24 @@ class TestChildren:
             children.code_of([sys.executable, "-c", script])
 
     @POSIX
+    @pytest.mark.usefixtures("handlers_are_put_back")
     def test_being_told_to_end_is_like_ctrl_c(self):
-        before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)
-        try:
-            children.stop_on_signals()
-            with pytest.raises(KeyboardInterrupt):
-                signal.raise_signal(signal.SIGTERM)
-        finally:
-            signal.signal(signal.SIGTERM, before[0])
-            signal.signal(signal.SIGHUP, before[1])
+        children.stop_on_signals()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
 
     @POSIX
+    @pytest.mark.usefixtures("handlers_are_put_back")
     def test_what_nohup_ignores_stays_ignored(self):
-        before = signal.signal(signal.SIGHUP, signal.SIG_IGN), signal.getsignal(signal.SIGTERM)
-        try:
-            children.stop_on_signals()
-            signal.raise_signal(signal.SIGHUP)
-        finally:
-            signal.signal(signal.SIGHUP, before[0])
-            signal.signal(signal.SIGTERM, before[1])
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        children.stop_on_signals()
+        signal.raise_signal(signal.SIGHUP)
 
     @POSIX
+    @pytest.mark.usefixtures("handlers_are_put_back")
     def test_a_child_that_ignores_ctrl_c_as_we_do_is_told_to_end_at_once(self):
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            with pytest.raises(children.Terminated), children.child(["sleep", "600"]) as process:
-                raise children.Terminated
-        finally:
-            signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with pytest.raises(children.Terminated), children.child(["sleep", "600"]) as process:
+            raise children.Terminated
         # By the first thing it was asked; Ctrl-C would have been waited for in vain.
         assert process.returncode == -signal.SIGTERM
