@@ -84,12 +84,9 @@ def pick_part_dtypes(
     """
     if wanted != "auto" or device.type != "cpu" or dtype != torch.float32:
         return {}
-    parts: dict[str, torch.dtype] = {}
-    if _cpu_has("_is_avx512_bf16_supported") or _cpu_has("_is_amx_tile_supported"):
-        parts["unet"] = torch.bfloat16
     if _cpu_has("_is_amx_tile_supported"):
-        parts["tiny_vae"] = torch.bfloat16
-    return parts
+        return {"unet": torch.bfloat16, "tiny_vae": torch.bfloat16}
+    return {"unet": torch.bfloat16} if _cpu_has("_is_avx512_bf16_supported") else {}
 
 
 def _cpu_has(question: str) -> bool:

@@ -85,7 +85,7 @@ class Turns:
         self._crowded = self._crowded + 1 if in_line > self._limit else 0
         if self._crowded > 1:
             self._crowded = 0
-            in_vain = 0 < now - self._since < self._hold
+            in_vain = now - self._since < self._hold
             self._hold = min(2 * self._hold, LONGEST_HOLD) if in_vain else FIRST_HOLD
             self.asleep, self._since = True, now
         return self.asleep

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from backend.commands.recipe_options import add_recipe_options, recipe_values
 
 if TYPE_CHECKING:
     from backend.evaluation.heldout import Reference
-    from backend.evaluation.runs import Finished
+    from backend.evaluation.runs import Finished, Task
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -52,14 +53,11 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate. Raises UserError for what can't be read, written or chosen."""
     import json
-    import time
-    from contextlib import closing
 
-    from backend.commands.interruption import being_told_to_end_is_ctrl_c
-    from backend.errors import Cancelled, UserError
+    from backend.errors import UserError
     from backend.evaluation.heldout import FOLDER, load_heldout
     from backend.evaluation.report import as_json, as_markdown, summarize
-    from backend.evaluation.runs import Task, choose, run_all
+    from backend.evaluation.runs import Task, choose
     from backend.evaluation.sheet import contact_sheet
 
     if args.jobs < 1:
@@ -78,24 +76,7 @@ def run(args: argparse.Namespace) -> int:
         Task(folder / ref.slug, folder, source / ref.slug, settings and {**settings, "prompt": ref.prompt})
         for ref in references
     ]
-    finished: dict[str, Finished] = {}
-    jobs, started = min(args.jobs, len(tasks)), time.monotonic()
-
-    def tell(reference: Reference) -> None:
-        if settings is not None:  # meshes that are there take no time to speak of
-            print(f"{reference.prompt}: begun", flush=True)  # noqa: T201
-
-    try:
-        with being_told_to_end_is_ctrl_c(), closing(run_all(tasks, references, jobs, tell)) as results:
-            for result in results:
-                finished[result.score.slug] = result
-                left = _left(len(finished), len(tasks), jobs, time.monotonic() - started) if settings else ""
-                print(_line(len(finished), len(tasks), result) + left, flush=True)  # noqa: T201
-    except KeyboardInterrupt:
-        if not finished or not settings:
-            raise
-        raise Cancelled(f"Stopped. --from {args.out} scores the meshes that are finished.") from None
-
+    finished = _measure(tasks, references, args)
     ordered = [finished[ref.slug] for ref in references]
     scores = [result.score for result in ordered]
     about = _about(args, settings)
@@ -107,6 +88,38 @@ def run(args: argparse.Namespace) -> int:
         print(line)  # noqa: T201
     print(f"{args.out}: table.md, results.json, sheet.png")  # noqa: T201
     return 0
+
+
+def _measure(
+    tasks: Sequence[Task], references: Sequence[Reference], args: argparse.Namespace
+) -> dict[str, Finished]:
+    """The results by slug, told as they come. Raises Cancelled where a signal leaves some meshes."""
+    import time
+    from contextlib import closing
+
+    from backend.commands.interruption import being_told_to_end_is_ctrl_c
+    from backend.errors import Cancelled
+    from backend.evaluation.runs import run_all
+
+    finished: dict[str, Finished] = {}
+    making = args.source is None  # meshes that are there take no time to speak of
+    jobs, started = min(args.jobs, len(tasks)), time.monotonic()
+
+    def tell(reference: Reference) -> None:
+        if making:
+            print(f"{reference.prompt}: begun", flush=True)  # noqa: T201
+
+    try:
+        with being_told_to_end_is_ctrl_c(), closing(run_all(tasks, references, jobs, tell)) as results:
+            for result in results:
+                finished[result.score.slug] = result
+                left = _left(len(finished), len(tasks), jobs, time.monotonic() - started) if making else ""
+                print(_line(len(finished), len(tasks), result) + left, flush=True)  # noqa: T201
+    except KeyboardInterrupt:
+        if not finished or not making:
+            raise
+        raise Cancelled(f"Stopped. --from {args.out} scores the meshes that are finished.") from None
+    return finished
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:

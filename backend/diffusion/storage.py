@@ -207,8 +207,8 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _cast(model: MultiViewDiffusion, dtypes: Mapping[str, torch.dtype] | None) -> MultiViewDiffusion:
-    for name, part in model.parts.items():
-        if dtypes and name in dtypes:
+    for name, dtype in (dtypes or {}).items():
+        if (part := model.parts.get(name)) is not None:
             # Called on the base class: diffusers' own `to` warns of a precision that is wanted here.
-            nn.Module.to(part, dtype=dtypes[name])
+            nn.Module.to(part, dtype=dtype)
     return model

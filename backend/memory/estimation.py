@@ -59,12 +59,12 @@ GPU_LIBRARY_BYTES = 500 * 2**20
 """On the GPU, beside anything counted here: the context, workspaces of libraries, what is rounded up."""
 
 
-def unet_twice(device_type: str, itemsize: int) -> bool:
-    """Whether the UNet's weights may be there twice: on processors a copy is laid out for bfloat16 products.
+def unet_copies(device_type: str, itemsize: int) -> int:
+    """How often the UNet's weights may be there: on processors a second copy is laid out for bfloat16.
 
     Where UNets alone are in bfloat16, the estimates count them with four bytes a number, which is as much.
     """
-    return device_type == "cpu" and itemsize == 2
+    return 2 if device_type == "cpu" and itemsize == 2 else 1
 
 
 @dataclass(frozen=True)
@@ -166,11 +166,8 @@ class _Job:
     def need(self, moments: list[dict[str, int]], mesh: int = 0) -> Need:
         """With the largest of the moments, or on a CPU with the mesh if that takes more."""
         step = max(moments, key=_total)
-        twice = unet_twice(self.here.device_type, self.here.itemsize)
-        kept = {
-            "weights": self._weights("unet", "vae_encoder", *(["unet"] if twice else [])),
-            "field": self.field,
-        }
+        unets = ["unet"] * unet_copies(self.here.device_type, self.here.itemsize)
+        kept = {"weights": self._weights(*unets, "vae_encoder"), "field": self.field}
         process = PROCESS_BYTES.get(self.here.device_type, PROCESS_BYTES["cuda"])
         making = {"mesh and texture": mesh} if mesh else {}
         if self.here.device_type == "cpu":

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from backend.memory.estimation import GPU_LIBRARY_BYTES, PROCESS_BYTES, Need, unet_twice
+from backend.memory.estimation import GPU_LIBRARY_BYTES, PROCESS_BYTES, Need, unet_copies
 from backend.memory.facts import ModelFacts
 
 
@@ -16,8 +16,8 @@ def estimate_sampling(
     number in the networks (2 or 4); device_type: "cpu", "cuda" or "mps".
     """
     numbers = facts.parameters
-    unets = 2 if unet_twice(device_type, itemsize) else 1
-    weights = itemsize * (unets * numbers["unet"] + numbers["vae_encoder"] + numbers["vae_decoder"])
+    unets = unet_copies(device_type, itemsize) * numbers["unet"]
+    weights = itemsize * (unets + numbers["vae_encoder"] + numbers["vae_decoder"])
     # Never two of these at once: the text encoder is gone before the first step, the pictures come after the
     # last. Classifier-free guidance asks with and without the prompt in one batch.
     moments = {

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from backend.diffusion.fast.operations import wants_gradient
+
 Pair = tuple[int, int]
 
 _known: Any = WeakTensorKeyDictionary()
@@ -24,12 +26,7 @@ _known: Any = WeakTensorKeyDictionary()
 
 def serves(x: Tensor) -> bool:
     """Whether products of x, and of a weight of its type, are to be made here."""
-    return (
-        x.dtype == torch.bfloat16
-        and x.device.type == "cpu"
-        and not (torch.is_grad_enabled() and x.requires_grad)
-        and _is_there()
-    )
+    return x.dtype == torch.bfloat16 and x.device.type == "cpu" and not wants_gradient(x) and _is_there()
 
 
 def conv(

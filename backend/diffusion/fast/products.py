@@ -11,10 +11,9 @@ from torch import Tensor, nn
 
 from backend.diffusion.fast import packed
 from backend.diffusion.fast.operations import add, dense, has_kernel, wants_gradient
+from backend.diffusion.fast.packed import Pair
 from backend.diffusion.fast.sums import with_sums
 from backend.diffusion.fast.trial import triton_serves
-
-Pair = tuple[int, int]
 
 
 class _Conv(torch.autograd.Function):
@@ -86,10 +85,10 @@ def conv_add(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, plus: Tensor | None = None
 ) -> Tensor:
     """A convolution + bias + plus. bias: (C',); plus: (B, C', h', w')."""
-    if x.device.type != "cpu" or wants_gradient(x):
-        return add(conv(x, weight, stride, padding), bias, plus)
     if packed.serves(x):
         return packed.conv(x, weight, bias, stride, padding, plus)
+    if x.device.type != "cpu" or wants_gradient(x):
+        return add(conv(x, weight, stride, padding), bias, plus)
     y = F.conv2d(x, weight, bias, stride, padding)
     return y if plus is None else y.add_(plus)
 
@@ -108,19 +107,18 @@ def _suits_first_conv(weight: Tensor, stride: Pair, padding: Pair) -> bool:
     return launching.suits_first_conv(weight, stride, padding)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x weight' + bias. x: (…, F); weight: (F', F), or that of a 1 x 1 convolution."""
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, plus: Tensor | None = None) -> Tensor:
+    """x weight' + bias + plus. x: (…, F); weight: (F', F), or that of a 1 x 1 convolution; plus: (…, F')."""
     if packed.serves(x):
-        return packed.linear(x, weight, bias)
-    return F.linear(x, weight.flatten(1), bias)
+        return packed.linear(x, weight, bias, plus)
+    y = F.linear(x, weight.flatten(1), bias)
+    return y if plus is None else plus + y
 
 
 def add_linear(x: Tensor, h: Tensor, weight: Tensor) -> Tensor:
     """x + h weight', perhaps in the place of x. x: (B, L, C); h: (B, L, F)."""
-    if packed.serves(h):
-        return packed.linear(h, weight, plus=x)
-    if wants_gradient(x, h):
-        return x + F.linear(h, weight)
+    if packed.serves(h) or wants_gradient(x, h):
+        return linear(h, weight, plus=x)
     x.view(-1, x.shape[-1]).addmm_(h.reshape(-1, h.shape[-1]), weight.t())
     return x
 
@@ -145,10 +143,7 @@ def add_linear_norm(
         product = F.linear(h, layer.weight).contiguous()
         parameters = module.weight, module.bias, module.eps
         return launching.add_layer_norm(x.contiguous(), product, layer.bias, later, *parameters)
-    if packed.serves(h):
-        total = packed.linear(h, layer.weight, layer.bias, x)
-    else:
-        total = x + F.linear(h, layer.weight, layer.bias)
+    total = linear(h, layer.weight, layer.bias, plus=x)
     return (total if later is None else total + later), module(total)
 
 
